@@ -16,7 +16,7 @@ ALLOWED = {
     "agentnet-protocol": set(),
     "agentnet-keys": {"agentnet-protocol"},
     "agentnet-metrics-http": set(),
-    "agentnet-nats": {"agentnet-protocol"},
+    "agentnet-nats": {"agentnet-keys", "agentnet-protocol"},
     "agentnet": {"agentnet-nats", "agentnet-protocol", "agentnet-keys", "agentnet-metrics-http"},
     "agentnet-store": {"agentnet-protocol"},
     "agentnet-registry": {"agentnet-nats", "agentnet-protocol", "agentnet-keys", "agentnet-metrics-http", "agentnet-store"},

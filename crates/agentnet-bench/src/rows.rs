@@ -45,6 +45,7 @@ fn message(number: u64, bytes: usize) -> Result<NewMessage, Failure> {
             ttl_ms: Some("30000".into()),
             expires_at: None,
             auth_scheme: String::new(),
+            issuer: None,
         },
         byte_count: i64::try_from(bytes)?,
         approx_tokens: i64::try_from(bytes / 4)?,

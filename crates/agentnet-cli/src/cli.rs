@@ -4,12 +4,15 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands;
 use crate::exit::{Exit, Failure};
 use crate::global::Global;
 use crate::output::{Format, Output, Tint};
+
+/// Id of the argument with the username that a command joins the network with.
+pub(crate) const SPEAKER_ARGUMENT: &str = "speaker";
 
 const AFTER_HELP: &str = "\
 Start here:
@@ -39,6 +42,16 @@ pub(crate) enum Command {
     Up(commands::up::Up),
     /// Run the registry alone, for a NATS server that runs already
     Registry(commands::registry::Registry),
+    /// Let one new member into a network in secure mode: prints the code with which it joins
+    Invite(commands::members::invite::InviteMember),
+    /// Join a network in secure mode with the code of an invite
+    Join(commands::members::join::Join),
+    /// Show the members of a network in secure mode
+    Members(commands::members::Members),
+    /// Change what a member may do
+    Grant(commands::members::grant::Grant),
+    /// End a membership: the member is cut off at once
+    Revoke(commands::members::revoke::Revoke),
     /// Show the agents that are online
     List(commands::list::List),
     /// Search agents by name or capability, online or not
@@ -127,7 +140,7 @@ impl Command {
     /// Whether the command lists rows.
     pub(crate) fn lists(&self) -> bool {
         match self {
-            Self::List(_) | Self::Search(_) | Self::Threads(_) => true,
+            Self::List(_) | Self::Search(_) | Self::Threads(_) | Self::Members(_) => true,
             Self::ThreadMessages(_) | Self::MessageSearch(_) => true,
             Self::Mailbox(command) => command.lists(),
             Self::Task(command) => command.lists(),
@@ -154,6 +167,11 @@ impl Command {
         match self {
             Self::Up(command) => command.run(global, output).await,
             Self::Registry(command) => command.run(global, output).await,
+            Self::Invite(command) => command.run(global, output).await,
+            Self::Join(command) => command.run(global, output).await,
+            Self::Members(command) => command.run(global, output).await,
+            Self::Grant(command) => command.run(global, output).await,
+            Self::Revoke(command) => command.run(global, output).await,
             Self::List(command) => command.run(global, output).await,
             Self::Search(command) => command.run(global, output).await,
             Self::Profile(command) => command.run(global, output).await,
@@ -203,7 +221,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
         return Err(0);
     }
     let json = asks_for_json(&arguments);
-    Cli::try_parse_from(arguments).map_err(|error| {
+    parsed(arguments).map_err(|error| {
         let helps = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
         if json && !helps {
             Output::detect(Format::Json, false).failure(&usage_failure(&error.render().to_string()));
@@ -213,6 +231,23 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
         let _ = error.print();
         if helps { 0 } else { 2 }
     })
+}
+
+/// Parses the arguments. The username that a command joins with chooses its credential, so the global options know it.
+fn parsed(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches_from(arguments)?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut Cli::command()))?;
+    cli.global.speaker = speaker(&matches);
+    Ok(cli)
+}
+
+/// The username that the command joins the network with, if the arguments name one.
+fn speaker(matches: &ArgMatches) -> Option<String> {
+    let (name, command) = matches.subcommand()?;
+    let named = |id: &str| command.try_get_one::<String>(id).ok().flatten().cloned();
+    named(SPEAKER_ARGUMENT)
+        .or_else(|| (name == "echo").then(|| commands::echo::DEFAULT_USERNAME.to_owned()))
+        .or_else(|| speaker(command))
 }
 
 /// Whether invalid arguments ask for JSON.

@@ -13,6 +13,7 @@ pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod mailbox;
 pub(crate) mod man;
+pub(crate) mod members;
 #[cfg(feature = "mesh")]
 pub(crate) mod mesh;
 pub(crate) mod message;

@@ -1,11 +1,13 @@
 //! Reaching the network: the server's address, the connection, calls of the registry.
 
+mod credentials;
 pub(crate) mod observer;
+pub(crate) mod taps;
 
 use std::time::Duration;
 
 use agentnet::{AgentBuilder, AgentNode, RegistryClient};
-use agentnet_nats::{DEFAULT_NATS_URL, NatsUrl, NatsUrlError};
+use agentnet_nats::{NatsUrl, NatsUrlError};
 use agentnet_protocol::rpc::{Request, decode_reply};
 
 use crate::args::CallTimeout;
@@ -16,18 +18,9 @@ use crate::output::Output;
 use crate::output::spinner::Spinner;
 use crate::signals::StopSignals;
 
-/// The server's address: the flag, `AGENTNET_NATS_URL`, `NATS_URL`, the development address.
-pub(crate) fn nats_url(global: &Global) -> String {
-    global.nats_url.clone().unwrap_or_else(default_nats_url)
-}
-
-/// The server's address where no flag names one.
-pub(crate) fn default_nats_url() -> String {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-    variable("AGENTNET_NATS_URL")
-        .or_else(|| variable("NATS_URL"))
-        .unwrap_or_else(|| DEFAULT_NATS_URL.to_owned())
-}
+pub(crate) use self::credentials::{
+    check_observes, default_nats_url, may_ask_health, names_identity, nats_url, own_username,
+};
 
 /// Connects to the network, for calls of the registry.
 pub(crate) async fn connect_registry(global: &Global) -> Result<RegistryClient, Failure> {

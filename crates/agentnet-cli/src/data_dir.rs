@@ -1,8 +1,27 @@
 //! The data directory: where it is on this platform.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use agentnet_protocol::signature::key_file_name;
 
 use crate::exit::Failure;
+
+/// The directory of the secure mode in a data directory.
+pub(crate) const SECURE_DIR: &str = "secure";
+/// The directory of the members' identities in a data directory.
+const IDENTITIES_DIR: &str = "identities";
+
+/// The identity of the operator that `agentnet up --secure` makes.
+pub(crate) fn operator_file(data_dir: &Path) -> PathBuf {
+    data_dir.join(SECURE_DIR).join("operator.json")
+}
+
+/// The identity that `agentnet join` makes of a member with this username.
+pub(crate) fn identity_file(data_dir: &Path, username: &str) -> PathBuf {
+    data_dir
+        .join(IDENTITIES_DIR)
+        .join(key_file_name(Some(username), username))
+}
 
 /// A data directory. One that the user named explicitly is used as it is.
 #[derive(Debug)]

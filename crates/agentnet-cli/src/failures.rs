@@ -7,7 +7,7 @@ use agentnet::{
     ConfigError, ConnectError, KeyFileError, RegistryError, RequestError, ResolveError, SendError, StartError,
 };
 use agentnet_protocol::mailbox::code_of;
-use agentnet_protocol::rpc::{ReplyError, RpcError};
+use agentnet_protocol::rpc::{ReplyError, RpcError, member_error_code};
 
 use crate::exit::Failure;
 
@@ -20,7 +20,10 @@ pub(crate) fn connect_failure(error: ConnectError) -> Failure {
             .hint("give the server as --nats-url nats://TOKEN@HOST:PORT"),
         ConnectError::Refused { .. } => Failure::error(text)
             .with_code("credentials_refused")
-            .hint("give the network's token as --nats-url nats://TOKEN@HOST:PORT, or in AGENTNET_NATS_URL"),
+            .hint(
+                "give the network's token as --nats-url nats://TOKEN@HOST:PORT, or in AGENTNET_NATS_URL; in secure mode, join \
+                 it with an invite (`agentnet join`) and name the identity with --identity FILE",
+            ),
         _ => Failure::error(text)
             .with_code("no_connection")
             .hint("start a network here with `agentnet up`, or name another one with --nats-url or AGENTNET_NATS_URL"),
@@ -61,8 +64,8 @@ pub(crate) fn registry_failure(error: &RegistryError) -> Failure {
 }
 
 /// The hint for operations that the NATS server does not permit.
-const PERMISSIONS_HINT: &str =
-    "the server's configuration gives this user too few rights: docs/SECURITY.md lists what agents and commands need";
+const PERMISSIONS_HINT: &str = "the server gives this user too few rights: docs/SECURITY.md lists what agents and commands need; in secure mode an \
+     operator changes them: agentnet grant NAME --capability C, --may-send-to RECEIVER";
 
 /// The hint for a registry's refusal.
 fn refusal_hint(refusal: &str) -> Option<&'static str> {
@@ -76,6 +79,10 @@ fn refusal_hint(refusal: &str) -> Option<&'static str> {
         "from_ts_invalid" | "to_ts_invalid" => "write times like 2026-02-21T08:00:00Z",
         "account_id is invalid" => "account ids are 1 to 128 of A-Z a-z 0-9 _ -",
         code if code.starts_with("auth_") => signing_hint(code),
+        text if code_of(text) == member_error_code::FORBIDDEN => {
+            "commands join as the name of their identity: choose another with --as NAME or --identity FILE; `agentnet invite \
+             NAME` and `agentnet join` make one"
+        }
         text => return mailbox::hint(code_of(text)).or_else(|| task::hint(code_of(text))),
     })
 }

@@ -1,5 +1,7 @@
 //! The options of every command.
 
+use std::path::PathBuf;
+
 use crate::args::not_blank;
 use crate::logging::LogFormat;
 use crate::output::Format;
@@ -17,6 +19,19 @@ pub(crate) struct Global {
                 [env: AGENTNET_NATS_URL, NATS_URL] [default: nats://agentnet_secret_token@localhost:4222]"
     )]
     pub(crate) nats_url: Option<String>,
+    /// Identity file of a member of a network in secure mode, which names the server too; without it, that of the username or
+    /// of the operator in the data directory, if there is one [env: AGENTNET_IDENTITY]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help_heading = "Global options",
+        conflicts_with = "nats_url"
+    )]
+    pub(crate) identity: Option<PathBuf>,
+    /// The username that the command joins the network with, if it names one.
+    #[arg(skip)]
+    pub(crate) speaker: Option<String>,
     /// Print one JSON document on stdout and nothing else (watch, echo: one a line)
     #[arg(long, global = true, help_heading = "Global options", conflicts_with = "output")]
     json: bool,

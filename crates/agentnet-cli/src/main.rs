@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     if output.is_csv() && !cli.command.lists() {
         let failure = Failure::refused("this command lists no rows, so there are no comma-separated values of it");
         output.failure(&failure.hint(
-            "--output csv is for list, search, threads, thread-messages, message-search, mailbox list and task list",
+            "--output csv is for list, members, search, threads, thread-messages, message-search, mailbox list and task list",
         ));
         return ExitCode::from(2);
     }

@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use agentnet::RegistryClient;
+use agentnet_nats::IDENTITY_SCHEME;
 use agentnet_protocol::mailbox::MailboxState;
 use agentnet_protocol::rpc::{MailboxListRequest, SearchRequest, TaskListRequest, ThreadListRequest};
 use agentnet_protocol::task::TaskState;
@@ -75,7 +76,10 @@ where
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return Vec::new();
     };
-    let url = option_of(line(), "--nats-url").unwrap_or_else(default_nats_url);
+    let identity = option_of(line(), "--identity").map(|path| format!("{IDENTITY_SCHEME}{path}"));
+    let url = identity
+        .or_else(|| option_of(line(), "--nats-url"))
+        .unwrap_or_else(|| default_nats_url(option_of(line(), "--as").as_deref()));
     let asked = async {
         let registry = RegistryClient::connect(&url).await.ok()?;
         find(registry.with_timeout(COMPLETION_TIMEOUT), begun.to_owned()).await

@@ -6,7 +6,7 @@
 //! 4. [`stack`]: runs the registry on top; stops all in the opposite order
 //! 5. [`banner`]: prints addresses, files and the next steps
 //!
-//! [`websocket`]: settings of the listener for browsers.
+//! [`secure`]: credentials of a network in secure mode. [`websocket`]: settings of the listener for browsers.
 
 pub(crate) mod address;
 pub(crate) mod banner;
@@ -14,6 +14,8 @@ pub(crate) mod locate;
 pub(crate) mod lock;
 pub(crate) mod nats;
 pub(crate) mod nats_config;
+pub(crate) mod own_server;
+pub(crate) mod secure;
 pub(crate) mod spawn;
 pub(crate) mod stack;
 mod uninterrupted;

@@ -29,6 +29,17 @@ pub enum KeyFileError {
         /// What is wrong with it.
         why: KeyError,
     },
+    /// The content of an identity file of secure mode is damaged. It is left as it is.
+    #[error(
+        "the identity file {} is damaged: {why}. Restore it from a backup, or ask for a new invite (agentnet invite NAME)",
+        path.display()
+    )]
+    DamagedIdentity {
+        /// Path of the damaged file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Others than its owner may read or change it.
     #[error(
         "the key file {path} may be read or changed by others (mode {mode:04o}): run `chmod 600 {path}`, and rotate the \

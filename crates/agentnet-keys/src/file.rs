@@ -26,6 +26,26 @@ pub fn generate() -> SigningKey {
 /// # Errors
 /// [`KeyFileError::Read`], [`KeyFileError::Exposed`], [`KeyFileError::Damaged`]
 pub fn load(path: &Path) -> Result<Option<SigningKey>, KeyFileError> {
+    let damaged = |why| KeyFileError::Damaged {
+        path: path.to_owned(),
+        why,
+    };
+    match read_private(path)? {
+        None => Ok(None),
+        Some(Content::Text(content)) => SigningKey::from_key_file(&content).map(Some).map_err(damaged),
+        Some(Content::Unreadable) => Err(damaged(KeyError::File)),
+    }
+}
+
+/// What a file of the owner alone holds.
+pub(crate) enum Content {
+    Text(String),
+    /// More than a key file holds, or no text.
+    Unreadable,
+}
+
+/// The content of a file that its owner alone may read; `None` if there is no file.
+pub(crate) fn read_private(path: &Path) -> Result<Option<Content>, KeyFileError> {
     let failed = |source| KeyFileError::Read {
         path: path.to_owned(),
         source,
@@ -41,16 +61,12 @@ pub fn load(path: &Path) -> Result<Option<SigningKey>, KeyFileError> {
         return Err(failed(io::Error::other("it is no regular file")));
     }
     private(path, &about)?;
-    let damaged = |why| KeyFileError::Damaged {
-        path: path.to_owned(),
-        why,
-    };
     if about.len() > LARGEST {
-        return Err(damaged(KeyError::File));
+        return Ok(Some(Content::Unreadable));
     }
     match io::read_to_string(file) {
-        Ok(content) => SigningKey::from_key_file(&content).map(Some).map_err(damaged),
-        Err(error) if error.kind() == ErrorKind::InvalidData => Err(damaged(KeyError::File)),
+        Ok(content) => Ok(Some(Content::Text(content))),
+        Err(error) if error.kind() == ErrorKind::InvalidData => Ok(Some(Content::Unreadable)),
         Err(error) => Err(failed(error)),
     }
 }
@@ -83,7 +99,12 @@ pub fn load_or_create(path: &Path) -> Result<SigningKey, KeyFileError> {
 /// # Errors
 /// [`KeyFileError::Exists`], [`KeyFileError::Write`]
 pub fn create(path: &Path, key: &SigningKey) -> Result<(), KeyFileError> {
-    let written = beside(path, key)?;
+    create_private(path, &key.to_key_file())
+}
+
+/// Writes a file that must not exist yet, for its owner alone.
+pub(crate) fn create_private(path: &Path, content: &str) -> Result<(), KeyFileError> {
+    let written = beside(path, content)?;
     match written.persist_noclobber(path) {
         Ok(_) => settle(path),
         Err(error) if error.error.kind() == ErrorKind::AlreadyExists => {
@@ -98,7 +119,12 @@ pub fn create(path: &Path, key: &SigningKey) -> Result<(), KeyFileError> {
 /// # Errors
 /// [`KeyFileError::Write`]
 pub fn replace(path: &Path, key: &SigningKey) -> Result<(), KeyFileError> {
-    let written = beside(path, key)?;
+    replace_private(path, &key.to_key_file())
+}
+
+/// Replaces a file atomically by one for its owner alone.
+pub(crate) fn replace_private(path: &Path, content: &str) -> Result<(), KeyFileError> {
+    let written = beside(path, content)?;
     written.persist(path).map_err(|error| failed(path, error.error))?;
     settle(path)
 }
@@ -122,8 +148,8 @@ pub fn next_path(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// A key written and synchronised under a name of its own in the file's directory.
-fn beside(path: &Path, key: &SigningKey) -> Result<NamedTempFile, KeyFileError> {
+/// Something written and synchronised under a name of its own in the file's directory.
+fn beside(path: &Path, content: &str) -> Result<NamedTempFile, KeyFileError> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -134,7 +160,7 @@ fn beside(path: &Path, key: &SigningKey) -> Result<NamedTempFile, KeyFileError> 
             .prefix(".key-")
             .suffix(".tmp")
             .tempfile_in(directory)?;
-        file.write_all(key.to_key_file().as_bytes())?;
+        file.write_all(content.as_bytes())?;
         file.write_all(b"\n")?;
         file.as_file().sync_all()?;
         Ok(file)

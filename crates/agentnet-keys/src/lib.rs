@@ -15,6 +15,8 @@
 
 mod error;
 mod file;
+mod member;
 
 pub use error::KeyFileError;
 pub use file::{create, generate, load, load_or_create, next_path, remove, replace};
+pub use member::MemberIdentity;

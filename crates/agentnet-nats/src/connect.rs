@@ -16,13 +16,17 @@ const TLS_FIRST_AFTER: Duration = Duration::from_millis(300);
 /// without end. The server lists the connection under `name`.
 #[must_use]
 pub fn options(url: &NatsUrl, name: &str) -> ConnectOptions {
-    let options = ConnectOptions::new()
+    let options = match url.login() {
+        Login::Member(member) => member.options(),
+        _ => ConnectOptions::new(),
+    };
+    let options = options
         .name(name)
         .custom_inbox_prefix(url.inbox_prefix())
         .connection_timeout(url.attempt_timeout())
         .max_reconnects(None);
     match url.login() {
-        Login::None => options,
+        Login::None | Login::Member(_) => options,
         Login::Token(token) => options.token(token.clone()),
         Login::User { name, password } => options.user_and_password(name.clone(), password.clone()),
     }

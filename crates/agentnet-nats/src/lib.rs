@@ -5,11 +5,15 @@
 mod backoff;
 mod client_end;
 mod connect;
+mod issuer;
+mod member;
 mod subscription;
 mod url;
 
 pub use backoff::Backoff;
 pub use client_end::ClientEnd;
 pub use connect::{dial, is_refusal, options};
+pub use issuer::Issuer;
+pub use member::MemberLogin;
 pub use subscription::{end, flushed, is_up, leave, rest};
-pub use url::{DEFAULT_NATS_URL, DEVELOPMENT_TOKEN, Login, NatsUrl, NatsUrlError};
+pub use url::{DEFAULT_NATS_URL, DEVELOPMENT_TOKEN, IDENTITY_SCHEME, Login, NatsUrl, NatsUrlError};

@@ -1,16 +1,23 @@
 //! Server addresses: `nats://TOKEN@host:port` (PROTOCOL.md section 1).
 
+use std::path::Path;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use agentnet_keys::MemberIdentity;
 use agentnet_protocol::subject::{CONNECTION_INBOX_PREFIX, routable_account};
+
+use crate::member::MemberLogin;
 
 /// The address that agents and the command line use when none is given.
 pub const DEFAULT_NATS_URL: &str = "nats://agentnet_secret_token@localhost:4222";
 /// The seed's development token. Never use it beyond one machine.
 pub const DEVELOPMENT_TOKEN: &str = "agentnet_secret_token";
+
+/// The scheme of a URL that names an identity file.
+pub const IDENTITY_SCHEME: &str = "identity:";
 
 /// How to log in.
 #[derive(Clone, PartialEq, Eq)]
@@ -26,6 +33,8 @@ pub enum Login {
         /// Password of the user, percent-decoded.
         password: String,
     },
+    /// As a member of a network in secure mode, by its nkey (PROTOCOL.md section 23.3).
+    Member(MemberLogin),
 }
 
 impl std::fmt::Debug for Login {
@@ -34,6 +43,7 @@ impl std::fmt::Debug for Login {
             Self::None => "None",
             Self::Token(_) => "Token(***)",
             Self::User { .. } => "User(***)",
+            Self::Member(_) => "Member(***)",
         })
     }
 }
@@ -54,11 +64,39 @@ pub struct NatsUrlError {
 }
 
 impl NatsUrl {
-    /// Reads one address, or several separated by commas. A bare `host:port` is taken as `nats://host:port`.
+    /// Reads one address, or several separated by commas. A bare `host:port` is taken as `nats://host:port`. `identity:FILE` names
+    /// the servers and the credential of an identity file (PROTOCOL.md section 23.3), which is read now.
     ///
     /// # Errors
     /// [`NatsUrlError`], which never shows the token.
     pub fn parse(text: &str) -> Result<Self, NatsUrlError> {
+        match text.trim().strip_prefix(IDENTITY_SCHEME) {
+            Some(path) => Self::of_identity_file(text, Path::new(path)),
+            None => Self::parse_servers(text),
+        }
+    }
+
+    fn of_identity_file(text: &str, path: &Path) -> Result<Self, NatsUrlError> {
+        match MemberIdentity::load(path) {
+            Ok(Some(identity)) => Self::of_member(&identity),
+            Ok(None) => Err(error(
+                text,
+                "there is no such identity file; `agentnet join CODE` makes one from an invite",
+            )),
+            Err(problem) => Err(error(text, problem)),
+        }
+    }
+
+    /// The servers of a member's network, to log in there as the member.
+    ///
+    /// # Errors
+    /// [`NatsUrlError`]: the identity names no server, or one that cannot be used.
+    pub fn of_member(identity: &MemberIdentity) -> Result<Self, NatsUrlError> {
+        let login = MemberLogin::new(&identity.account_id, identity.nkey());
+        Ok(Self::parse_servers(&identity.urls.join(","))?.with_member(login))
+    }
+
+    fn parse_servers(text: &str) -> Result<Self, NatsUrlError> {
         let mut servers = Vec::new();
         let mut login = Login::None;
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
@@ -103,6 +141,31 @@ impl NatsUrl {
         }
     }
 
+    /// The same servers, to log in there as a member of a network in secure mode. Credentials of the URL are dropped.
+    #[must_use]
+    pub fn with_member(mut self, member: MemberLogin) -> Self {
+        self.login = Login::Member(member);
+        self
+    }
+
+    /// In secure mode, the account that everything is published as: the last token of each subject (PROTOCOL.md section 23.1).
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        match &self.login {
+            Login::Member(member) => Some(member.account_id()),
+            _ => None,
+        }
+    }
+
+    /// The member that logs in, in secure mode.
+    #[must_use]
+    pub fn member(&self) -> Option<&MemberLogin> {
+        match &self.login {
+            Login::Member(member) => Some(member),
+            _ => None,
+        }
+    }
+
     /// How to log in.
     #[must_use]
     pub fn login(&self) -> &Login {
@@ -114,6 +177,7 @@ impl NatsUrl {
     #[must_use]
     pub fn inbox_prefix(&self) -> String {
         match &self.login {
+            Login::Member(member) => member.inbox_prefix(),
             Login::User { name, .. } if routable_account(name) => format!("{CONNECTION_INBOX_PREFIX}.{name}"),
             _ => CONNECTION_INBOX_PREFIX.to_owned(),
         }
@@ -123,7 +187,7 @@ impl NatsUrl {
     #[must_use]
     pub fn redacted(&self) -> String {
         let hidden = match self.login {
-            Login::None => "",
+            Login::None | Login::Member(_) => "",
             Login::Token(_) => "***@",
             Login::User { .. } => "***:***@",
         };

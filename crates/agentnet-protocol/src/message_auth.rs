@@ -34,6 +34,8 @@ pub enum MessageAuthError {
     Claims,
     /// The signature does not cover the claims.
     Signature,
+    /// The broker has proven another sender than `from_account_id` (section 23.6).
+    Issuer,
 }
 
 impl MessageAuthError {
@@ -49,6 +51,7 @@ impl MessageAuthError {
             Self::PublicKey => "auth_public_key_mismatch",
             Self::Claims => "auth_claims_mismatch",
             Self::Signature => "auth_signature_invalid",
+            Self::Issuer => "auth_issuer_mismatch",
         }
     }
 }

@@ -6,6 +6,7 @@
 mod accounts;
 mod history;
 mod mailbox;
+mod members;
 mod metrics;
 mod read;
 mod record;
@@ -29,6 +30,10 @@ pub use mailbox::{
     LeasedMessage, MAX_ACTION_MESSAGES, MailboxAckItem, MailboxAckReply, MailboxAckRequest, MailboxActionReply,
     MailboxActionRequest, MailboxEvent, MailboxExtendRequest, MailboxItem, MailboxLeaseReply, MailboxLeaseRequest,
     MailboxListReply, MailboxListRequest, MailboxPutReply, MailboxPutRequest, MailboxStatusReply, MailboxStatusRequest,
+};
+pub use members::{
+    EnrollReply, EnrollRequest, MemberGrantRequest, MemberInviteReply, MemberInviteRequest, MemberListReply,
+    MemberListRequest, MemberRecord, MemberReply, MemberRevokeRequest, SendPolicy, error_code as member_error_code,
 };
 pub use metrics::{CaptureStats, HandlerStats, LatencyStats, MetricsReply, MetricsRequest, WriteQueueStats};
 pub use rotate::{RotateKeyReply, RotateKeyRequest};

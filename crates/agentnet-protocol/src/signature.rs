@@ -114,7 +114,12 @@ impl SigningKey {
     /// The signature of some claims as base64url without padding.
     #[must_use]
     pub fn sign(&self, claims: &Claims) -> String {
-        python_base64::encode(&self.key.sign(claims.signed_text().as_bytes()).to_bytes())
+        self.sign_text(&claims.signed_text())
+    }
+
+    /// The signature of a text that is no claims: it begins with a word that says what it is for.
+    pub(crate) fn sign_text(&self, text: &str) -> String {
+        python_base64::encode(&self.key.sign(text.as_bytes()).to_bytes())
     }
 
     /// The `auth` member that carries claims with their signature.
@@ -133,20 +138,32 @@ impl SigningKey {
 /// Whether a signature over claims was made with this public key; false also for keys and signatures that cannot be read.
 #[must_use]
 pub fn verify(public_key: &str, signature: &str, claims: &Claims) -> bool {
-    let Some(key) = python_base64::decode_unpadded(public_key) else {
+    verify_text(public_key, signature, &claims.signed_text())
+}
+
+/// As [`verify`], for the text of [`SigningKey::sign_text`].
+pub(crate) fn verify_text(public_key: &str, signature: &str, text: &str) -> bool {
+    let Some(key) = verifying_key(public_key) else {
         return false;
     };
     let Some(signature) = python_base64::decode_unpadded(signature) else {
         return false;
     };
-    let Ok(key) = <[u8; 32]>::try_from(key.as_slice()) else {
-        return false;
-    };
     let Ok(signature) = Signature::from_slice(&signature) else {
         return false;
     };
-    VerifyingKey::from_bytes(&key)
-        .is_ok_and(|key| key.verify_strict(claims.signed_text().as_bytes(), &signature).is_ok())
+    key.verify_strict(text.as_bytes(), &signature).is_ok()
+}
+
+fn verifying_key(public_key: &str) -> Option<VerifyingKey> {
+    let key = python_base64::decode_unpadded(public_key)?;
+    VerifyingKey::from_bytes(key.as_slice().try_into().ok()?).ok()
+}
+
+/// Whether a text is a public key as [`SigningKey::public_text`] writes it. The lenient reading of signatures accepts other
+/// texts of the same key, which must not be bound beside it.
+pub(crate) fn is_public_key(text: &str) -> bool {
+    verifying_key(text).is_some_and(|key| !key.is_weak() && python_base64::encode(key.as_bytes()) == text)
 }
 
 /// An `auth` member whose form is right; nothing is verified yet.

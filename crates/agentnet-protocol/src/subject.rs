@@ -1,5 +1,13 @@
 //! Every subject and queue group of the network, built and parsed in one place (PROTOCOL.md section 2).
 
+mod issued;
+
+pub use issued::{
+    ALL_ISSUED_CAPABILITIES, ALL_ISSUED_INBOXES, ALL_ISSUED_MAILBOXES, ALL_ISSUED_RECEIPTS, JOIN_INBOX_PREFIX,
+    REGISTRY_INBOX_PREFIX, connection_inbox_prefix, control, issued, join_inbox_prefix, mailbox, may_reply_to_invite,
+    may_reply_to_issuer, may_reply_to_requester, observer_group, registry_inbox_prefix, split_issuer,
+};
+
 use crate::ids::valid_account_id;
 
 /// Prefix of the registry's subjects: `registry.<name>`.
@@ -140,51 +148,87 @@ pub fn is_server_header(name: &str) -> bool {
     name.get(..5).is_some_and(|prefix| prefix.eq_ignore_ascii_case("nats-"))
 }
 
-/// What a subject of this network is for.
+/// What a subject of this network is for. The *issuer* is the account in the last token (section 23.1); token mode has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject<'a> {
     /// An account's inbox.
     Inbox {
         /// Account id of the inbox's owner.
         account_id: &'a str,
+        /// The sender.
+        issuer: Option<&'a str>,
     },
     /// An account's delivery receipts.
     Receipts {
         /// Account id that the receipts are sent to.
         account_id: &'a str,
+        /// The receiver of the message.
+        issuer: Option<&'a str>,
     },
     /// Any one agent with this capability.
     Capability {
         /// Name of the capability.
         capability: &'a str,
+        /// The sender.
+        issuer: Option<&'a str>,
+    },
+    /// Messages of an account's mailbox, delivered by a registry.
+    Mailbox {
+        /// Account id of the mailbox's owner.
+        account_id: &'a str,
+        /// The registry's account.
+        issuer: &'a str,
+    },
+    /// Cancellations of streams that an account sends.
+    Control {
+        /// Account id of the stream's sender.
+        account_id: &'a str,
+        /// The reader.
+        issuer: &'a str,
     },
     /// A registry RPC or presence subject.
     Registry {
         /// The part behind `registry.`.
         name: &'a str,
+        /// The caller.
+        issuer: Option<&'a str>,
     },
-    /// A reply to a request.
+    /// A reply to a request. Its number of tokens differs, so [`split_issuer`] reads the issuer.
     Reply,
 }
 
 impl<'a> Subject<'a> {
-    /// Reads a concrete subject; `None` if it is none of this network's.
+    /// Reads a concrete subject, with or without an issuer; `None` if it is none of this network's, or has an issuer and a
+    /// wildcard in it.
     #[must_use]
     pub fn parse(subject: &'a str) -> Option<Self> {
         if is_reply_subject(subject) {
             return Some(Self::Reply);
         }
-        if let Some(name) = subject.strip_prefix(REGISTRY_PREFIX) {
-            return (!name.is_empty()).then_some(Self::Registry { name });
-        }
         let mut tokens = subject.split('.');
-        let parsed = match (tokens.next()?, tokens.next()?, tokens.next()?) {
-            ("account", account_id, "inbox") => Self::Inbox { account_id },
-            ("account", account_id, "receipts") => Self::Receipts { account_id },
-            ("agent", "capability", capability) => Self::Capability { capability },
-            _ => return None,
+        let (first, second) = (tokens.next()?, tokens.next()?);
+        // The third token of `registry.<name>` is the issuer already.
+        let third = if first == "registry" {
+            None
+        } else {
+            Some(tokens.next()?)
         };
-        tokens.next().is_none().then_some(parsed)
+        let issuer = tokens.next();
+        // A broker lets a client publish `account.*.inbox.<own>` literally: it reaches taps, and no inbox.
+        let is_whole = tokens.next().is_none()
+            && issuer.is_none_or(|issuer| [Some(second), third, Some(issuer)].into_iter().flatten().all(is_token));
+        if !is_whole {
+            return None;
+        }
+        Some(match (first, second, third, issuer) {
+            ("registry", name, None, issuer) if !name.is_empty() => Self::Registry { name, issuer },
+            ("account", account_id, Some("inbox"), issuer) => Self::Inbox { account_id, issuer },
+            ("account", account_id, Some("receipts"), issuer) => Self::Receipts { account_id, issuer },
+            ("account", account_id, Some("mailbox"), Some(issuer)) => Self::Mailbox { account_id, issuer },
+            ("account", account_id, Some("control"), Some(issuer)) => Self::Control { account_id, issuer },
+            ("agent", "capability", Some(capability), issuer) => Self::Capability { capability, issuer },
+            _ => return None,
+        })
     }
 }
 
@@ -201,22 +245,49 @@ mod tests {
     #[test]
     fn subjects_parse_back() {
         for (text, expected) in [
-            ("account.acct_1.inbox", Some(Subject::Inbox { account_id: "acct_1" })),
+            (
+                "account.acct_1.inbox",
+                Some(Subject::Inbox {
+                    account_id: "acct_1",
+                    issuer: None,
+                }),
+            ),
             (
                 "account.acct_1.receipts",
-                Some(Subject::Receipts { account_id: "acct_1" }),
+                Some(Subject::Receipts {
+                    account_id: "acct_1",
+                    issuer: None,
+                }),
             ),
             (
                 "agent.capability.chat",
-                Some(Subject::Capability { capability: "chat" }),
+                Some(Subject::Capability {
+                    capability: "chat",
+                    issuer: None,
+                }),
             ),
-            ("registry.hello", Some(Subject::Registry { name: "hello" })),
+            (
+                "registry.hello",
+                Some(Subject::Registry {
+                    name: "hello",
+                    issuer: None,
+                }),
+            ),
             ("_INBOX.x.1", Some(Subject::Reply)),
             ("agentnet.reply.acct_1.7", Some(Subject::Reply)),
             ("account.a.b.inbox", None),
             ("agentnet.reply", None),
             ("_INBOX.", None),
             ("other", None),
+            (
+                "agent.capability.",
+                Some(Subject::Capability {
+                    capability: "",
+                    issuer: None,
+                }),
+            ),
+            ("registry.", None),
+            ("registry", None),
         ] {
             assert_eq!(Subject::parse(text), expected, "{text}");
         }

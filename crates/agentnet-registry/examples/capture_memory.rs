@@ -51,7 +51,7 @@ async fn main() -> Result<(), Error> {
         client.flush().await?;
         let thread = format!("t{}", (last - 1) % 100);
         let expected = i64::try_from((last - 1) / 100 + 1)?;
-        let stored = async || match store.thread(&thread).await {
+        let stored = async || match store.thread(&thread, None).await {
             Ok(Some(found)) if found.message_count >= expected => Ok(()),
             other => Err(format!("{other:?}")),
         };

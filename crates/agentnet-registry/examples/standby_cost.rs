@@ -59,7 +59,7 @@ async fn measure(what: &str, url: String, copies: usize, rate: usize, seconds: u
     }
     client.flush().await?;
     let expected = i64::try_from(messages)?;
-    let stored = async || match store.thread("t").await {
+    let stored = async || match store.thread("t", None).await {
         Ok(Some(found)) if found.message_count >= expected => Ok(()),
         other => Err(format!("{other:?}")),
     };

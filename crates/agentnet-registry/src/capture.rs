@@ -19,6 +19,7 @@
 pub(crate) mod decode;
 mod in_flight;
 mod ingest;
+mod proof;
 mod pull;
 mod queue;
 mod standby;
@@ -30,7 +31,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentnet_nats::NatsUrl;
+use agentnet_nats::{Issuer, NatsUrl};
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, ALL_NATS_REPLIES, ALL_REPLIES};
 use bytes::Bytes;
@@ -43,6 +44,7 @@ use crate::metrics::Metrics;
 use crate::task_ledger::messages::MessageTasks;
 use crate::tasks::{Phase, TaskSet};
 use ingest::Ingest;
+use proof::Proof;
 use queue::{Items, Queue};
 use standby::Standby;
 use stream::Jetstream;
@@ -88,14 +90,16 @@ pub(crate) struct Capture {
     pub(crate) queue: Arc<Queue>,
     /// Applies messages about tasks once they are stored.
     pub(crate) messages: Arc<MessageTasks>,
+    issuer: Issuer,
     chars_per_token: f64,
 }
 
 impl Capture {
     /// Records a message past the stream. If it is captured as well, it is stored once.
-    pub(crate) async fn record(&self, body: Bytes, received_at: Timestamp) {
+    pub(crate) async fn record(&self, subject: &str, body: Bytes, received_at: Timestamp) {
         let bytes = body.len();
-        if let Some(captured) = decode::captured(body, received_at, self.chars_per_token) {
+        let proof = Proof::of(&self.issuer, subject);
+        if let Some(captured) = decode::captured(body, &proof, received_at, self.chars_per_token) {
             self.queue.push(captured, None, bytes).await;
         }
     }
@@ -112,7 +116,7 @@ pub(crate) async fn start(
     tasks: &TaskSet,
 ) -> Result<Capture, StartError> {
     let client = &connection.client;
-    let jetstream = stream::open(client, config).await?;
+    let jetstream = stream::open(client, &connection.issuer, config).await?;
     let new_stream = jetstream.as_ref().is_some_and(|jetstream| jetstream.is_new);
     let mode = match &jetstream {
         Some(_) => CaptureMode::JetStream,
@@ -123,6 +127,7 @@ pub(crate) async fn start(
     let policy = BatchPolicy::new(config);
     let ingest = Ingest {
         client: client.clone(),
+        issuer: connection.issuer.clone(),
         queue: Arc::clone(&queue),
         in_flight: Arc::default(),
         metrics,
@@ -141,8 +146,8 @@ pub(crate) async fn start(
         (Some(_), None) => &[ALL_NATS_REPLIES],
         (None, _) => &[ALL_INBOXES, ALL_CAPABILITIES, ALL_REPLIES, ALL_NATS_REPLIES],
     };
-    for subject in tapped {
-        let subscription = ingest.subscribe(subject).await?;
+    for subject in captured_subjects(&connection.issuer, tapped) {
+        let subscription = ingest.subscribe(&subject).await?;
         tasks.spawn(Phase::Capture, ingest.clone().tap(subscription));
     }
     match jetstream {
@@ -163,8 +168,22 @@ pub(crate) async fn start(
         new_stream,
         queue,
         messages,
+        issuer: connection.issuer.clone(),
         chars_per_token: config.token_estimate_chars_per_token,
     })
+}
+
+/// The forms of these subjects that messages come on. In secure mode those of inboxes and capabilities end in their issuer, and
+/// no agent has a reply subject of NATS' own.
+fn captured_subjects(issuer: &Issuer, subjects: &[&str]) -> Vec<String> {
+    let is_secure = issuer.account_id().is_some();
+    let form = |subject: &&str| match *subject {
+        ALL_NATS_REPLIES if is_secure => None,
+        ALL_REPLIES => Some(ALL_REPLIES.to_owned()),
+        ALL_NATS_REPLIES => Some(ALL_NATS_REPLIES.to_owned()),
+        subject => Some(issuer.subscribe_subject(subject.to_owned())),
+    };
+    subjects.iter().filter_map(form).collect()
 }
 
 /// Reads the stream, and reports what is still in it.

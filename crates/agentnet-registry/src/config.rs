@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use agentnet_store::OpenOptions;
 
+use crate::secure::Authority;
+
 pub use self::setting::Setting;
 pub use self::settings::SETTINGS;
 
@@ -127,6 +129,9 @@ declare_config! {
         pub dev_auth_nonce_ttl: Duration,
         /// `DEV_AUTH_KEY_DIR`: the directory of the registry's own key file; without one it makes a key for each run.
         pub key_dir: Option<PathBuf>,
+        /// `AGENTNET_USERS_FILE`, `AGENTNET_NATS_PID_FILE`: in secure mode, how the registry tells the broker who may do what
+        /// (PROTOCOL.md section 23). Absent: somebody else does.
+        pub authority: Option<Authority>,
         /// `AGENTNET_OFFLINE_REPLIES`: whether requests to accounts without a live session are answered with an error at once
         /// (section 0, decision 9).
         pub offline_replies: bool,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use agentnet_nats::{Backoff, ClientEnd, NatsUrl, dial, is_refusal};
+use agentnet_nats::{Backoff, ClientEnd, Issuer, NatsUrl, dial, is_refusal};
 use async_nats::{Client, ConnectOptions, Event};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,8 @@ pub(crate) struct Connection {
     pub(crate) dropped: Arc<AtomicU64>,
     /// Cancelled when the client has ended for good: every handle was dropped, or its task has panicked over a message.
     pub(crate) ended: CancellationToken,
+    /// The account that this registry publishes as, in secure mode.
+    pub(crate) issuer: Issuer,
 }
 
 /// Connects, or fails within a few seconds. Later it reconnects for ever.
@@ -70,6 +72,7 @@ pub(crate) async fn connect(url: &NatsUrl) -> Result<Connection, StartError> {
         connected,
         dropped,
         ended,
+        issuer: Issuer::new(url.issuer()),
     })
 }
 

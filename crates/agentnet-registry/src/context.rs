@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use agentnet_nats::is_up;
+use agentnet_nats::{Issuer, is_up};
 use agentnet_store::Store;
 use async_nats::Client;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,7 @@ use crate::presence::Presence;
 use crate::presence::pending_lookups::PendingLookups;
 use crate::presence::writer::FlushSignal;
 use crate::registry_receipts::RegistryReceipts;
+use crate::secure::members::Members;
 use crate::task_ledger::TaskLedger;
 use crate::tasks::TaskSet;
 
@@ -41,6 +42,10 @@ pub(crate) struct Context {
     /// How many announcements without proof may be read.
     pub(crate) unproven: UnprovenLimit,
     pub(crate) client: Client,
+    /// The account that this registry publishes as, in secure mode (PROTOCOL.md section 23).
+    pub(crate) issuer: Issuer,
+    /// The members of the network, in secure mode.
+    pub(crate) members: Option<Arc<Members>>,
     /// The store for requests: calls fail at once while the database is down.
     pub(crate) store: Arc<dyn Store>,
     pub(crate) account_ids: AccountIdLoader,
@@ -70,6 +75,11 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// Whether the broker proves who publishes each message (PROTOCOL.md section 23).
+    pub(crate) fn is_secure(&self) -> bool {
+        self.issuer.account_id().is_some()
+    }
+
     /// The largest body that the server takes, in bytes.
     pub(crate) fn max_reply(&self) -> usize {
         self.client.max_payload()

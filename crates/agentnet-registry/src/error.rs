@@ -32,6 +32,15 @@ pub enum StartError {
         /// What the server says.
         reason: String,
     },
+    /// The credential is not that of a registry.
+    #[error(
+        "the credential in NATS_URL is of account {0}, which is no registry's: use the registry's own identity file \
+         (`agentnet up --secure` makes one)"
+    )]
+    Credential(String),
+    /// The members of a network in secure mode cannot be read, or brought to the broker.
+    #[error("the members of the network cannot be used: {0}")]
+    Members(String),
     /// The metrics cannot be served where they were asked for.
     #[error(transparent)]
     Metrics(#[from] agentnet_metrics_http::BindError),

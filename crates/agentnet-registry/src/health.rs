@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use agentnet_nats::NatsUrl;
-use agentnet_protocol::subject::may_reply_to;
+use agentnet_nats::{Issuer, NatsUrl};
+use agentnet_protocol::subject::{may_reply_to, may_reply_to_issuer, registry_inbox_prefix, split_issuer};
 use async_nats::client::RequestErrorKind;
 use async_nats::{Client, Subject, Subscriber};
 use bytes::Bytes;
@@ -94,7 +94,8 @@ pub async fn ask(nats_url: &str, server_id: &str, deadline: Duration) -> Result<
     };
     let question = async {
         let connection = connect(&url).await?;
-        let answer = connection.client.request(subject(server_id), Bytes::new()).await;
+        let subject = connection.issuer.publish_subject(subject(server_id));
+        let answer = connection.client.request(subject, Bytes::new()).await;
         answer.map_err(|error| match error.kind() {
             RequestErrorKind::NoResponders => HealthError::Absent {
                 server_id: server_id.to_owned(),
@@ -116,8 +117,8 @@ pub async fn ask(nats_url: &str, server_id: &str, deadline: Duration) -> Result<
 }
 
 /// Receives questions from now on.
-pub(crate) async fn subscribe(client: &Client, server_id: &str) -> Result<Subscriber, StartError> {
-    let subscribed = client.subscribe(subject(server_id)).await;
+pub(crate) async fn subscribe(client: &Client, issuer: &Issuer, server_id: &str) -> Result<Subscriber, StartError> {
+    let subscribed = client.subscribe(issuer.subscribe_subject(subject(server_id))).await;
     subscribed.map_err(|error| StartError::Nats(error.to_string()))
 }
 
@@ -126,7 +127,13 @@ pub(crate) async fn run(ctx: Arc<Context>, mut questions: Subscriber, stop: Canc
     let room = Arc::new(Semaphore::new(CONCURRENCY));
     while let Some(Some(question)) = stop.run_until_cancelled(questions.next()).await {
         // A question without a reply subject, or with one that replies must not go to, is ignored.
-        let Some(reply_to) = question.reply.filter(|subject| may_reply_to(subject)) else {
+        let may_answer = |reply: &Subject| match ctx.issuer.account_id() {
+            None => may_reply_to(reply),
+            Some(own) => {
+                split_issuer(&question.subject).is_some_and(|(_, caller)| may_answer_caller(reply, caller, own))
+            }
+        };
+        let Some(reply_to) = question.reply.filter(may_answer) else {
             continue;
         };
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
@@ -138,6 +145,13 @@ pub(crate) async fn run(ctx: Arc<Context>, mut questions: Subscriber, stop: Canc
             answer(&asked, reply_to).await;
         });
     }
+}
+
+/// Whether the answer to a caller may go to this reply subject in secure mode: below the inboxes of the caller. Those of a
+/// registry, which asks about itself, have a prefix of their own.
+fn may_answer_caller(reply: &str, caller: &str, own: &str) -> bool {
+    let inboxes = format!("{}.", registry_inbox_prefix(own));
+    may_reply_to_issuer(reply, caller) || caller == own && reply.starts_with(&inboxes) && may_reply_to(reply)
 }
 
 /// Why the store cannot be used just now; `None` if it works.

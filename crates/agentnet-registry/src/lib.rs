@@ -16,6 +16,7 @@
 //! - `sweep`: periodic upkeep
 //! - `peers`, `peer_events`: the other registries, and the announcements between them
 //! - `register_auth`, `nonces`, `identity`: signed registrations, and the registry's own signature
+//! - `secure`: the secure mode: members, and the users of the broker that are made of them
 //! - `database`, `restore_sessions`: a database that is down, and the sessions that it has
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -47,6 +48,7 @@ mod registry_receipts;
 mod restore_sessions;
 mod router;
 mod rpc;
+mod secure;
 mod service;
 mod sweep;
 mod task_ledger;
@@ -56,4 +58,7 @@ mod truncate_reply;
 pub use capture::CaptureMode;
 pub use config::{CaptureStorage, ConfigError, RegistryConfig};
 pub use error::{Failed, StartError};
+pub use secure::Authority;
+pub use secure::local_member::{LocalMember, LocalMemberError};
+pub use secure::users_file::{BrokerUser, write as write_users_file};
 pub use service::{Registry, RegistryHandle};

@@ -45,6 +45,8 @@ pub(crate) const BYTES_AROUND_MESSAGE: usize = 1_024;
 
 /// Checks messages, and puts them into the store.
 pub(crate) struct Mailbox {
+    /// Whether the broker proves the senders of messages.
+    is_secure: bool,
     enabled: bool,
     max_age_ms: i128,
     chars_per_token: f64,
@@ -90,7 +92,13 @@ impl Storable {
 }
 
 impl Mailbox {
-    pub(crate) fn new(config: &RegistryConfig, store: &Arc<dyn Store>, notices: Arc<Notices>, client: Client) -> Self {
+    pub(crate) fn new(
+        config: &RegistryConfig,
+        store: &Arc<dyn Store>,
+        notices: Arc<Notices>,
+        client: Client,
+        is_secure: bool,
+    ) -> Self {
         let limits = MailboxLimits {
             max_messages: config.mailbox_max_messages,
             max_bytes: config.mailbox_max_bytes,
@@ -98,6 +106,7 @@ impl Mailbox {
             total_bytes: config.mailbox_total_bytes,
         };
         Self {
+            is_secure,
             enabled: config.mailbox,
             max_age_ms: i128::try_from(config.mailbox_max_age.as_millis()).unwrap_or(i128::MAX),
             chars_per_token: config.token_estimate_chars_per_token,
@@ -142,7 +151,11 @@ impl Mailbox {
             return Err(Refusal::new(code::REFUSED, sentence).into());
         }
         let message = decode::message(body.get().to_owned().into(), now, self.chars_per_token);
-        let message = message.ok_or_else(|| Refusal::new(code::NOT_STORABLE, "the message cannot be read"))?;
+        let mut message = message.ok_or_else(|| Refusal::new(code::NOT_STORABLE, "the message cannot be read"))?;
+        if self.is_secure {
+            // Who puts it in is checked by the caller: it is the sender.
+            message.message.issuer = message.message.from_account_id.clone();
+        }
         Ok(Storable {
             new: NewQueued {
                 account_id: account_id.to_owned(),

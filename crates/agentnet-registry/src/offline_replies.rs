@@ -21,7 +21,7 @@ use std::future;
 use std::sync::Arc;
 use std::time::Instant;
 
-use agentnet_nats::{is_up, leave, rest};
+use agentnet_nats::{Issuer, is_up, leave, rest};
 use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES};
 use async_nats::{Client, Message, SubscribeError, Subscriber};
 use futures::stream::SelectAll;
@@ -68,7 +68,7 @@ impl OfflineReplies {
     /// Receives messages from now on.
     pub(crate) async fn subscribe(ctx: &Context) -> Result<Self, StartError> {
         let recorder = Recorder::start(&ctx.capture, &ctx.tasks);
-        let messages = Messages::subscribe(&ctx.client, is_sure(ctx), &recorder).await;
+        let messages = Messages::subscribe(&ctx.client, &ctx.issuer, is_sure(ctx), &recorder).await;
         Ok(Self {
             messages: messages.map_err(|error| StartError::Nats(error.to_string()))?,
             warm_from: ctx.presence.warm_from(),
@@ -120,7 +120,7 @@ impl OfflineReplies {
     /// that no message falls between them.
     pub(crate) async fn change_group(&mut self, ctx: &Arc<Context>) {
         let replies = !self.messages.replies;
-        let next = Messages::subscribe(&ctx.client, replies, &self.recorder).await;
+        let next = Messages::subscribe(&ctx.client, &ctx.issuer, replies, &self.recorder).await;
         let next = next.unwrap_or_else(|error| {
             // Only a client that has ended refuses a subscription.
             tracing::debug!(%error, "messages to offline agents are not read any more");
@@ -162,11 +162,17 @@ impl OfflineReplies {
 }
 
 impl Messages {
-    async fn subscribe(client: &Client, replies: bool, recorder: &Recorder) -> Result<Self, SubscribeError> {
+    async fn subscribe(
+        client: &Client,
+        issuer: &Issuer,
+        replies: bool,
+        recorder: &Recorder,
+    ) -> Result<Self, SubscribeError> {
         let mut subscriptions = SelectAll::new();
         if replies || recorder.is_needed() {
             let group = if replies { REPLY_GROUP } else { RECORD_GROUP };
             for subject in [ALL_INBOXES, ALL_CAPABILITIES] {
+                let subject = issuer.subscribe_subject(subject.to_owned());
                 subscriptions.push(client.queue_subscribe(subject, group.to_owned()).await?);
             }
         }

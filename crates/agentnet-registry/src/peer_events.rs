@@ -5,6 +5,7 @@
 //! | `{"session_tag":…}` | a session was issued |
 //! | `{"nonce":…}` | a nonce was used |
 //! | `{"rotated":…}` | an account has another key |
+//! | `{"members":…}` | a member of a network in secure mode has changed |
 //! | `{"registry":…, "beat":…}` | a registry runs; with `"stops":true`, it stops |
 //!
 //! Each carries `number` and `mac`, which prove that its sender shares the database (`peers`). Unknown members and
@@ -61,6 +62,11 @@ impl PeerEvents {
     /// An account has another key. The others read it from the database.
     pub(crate) async fn key_rotated(&self, account_id: &str) {
         self.announce("rotated", account_id).await;
+    }
+
+    /// A member of the network has changed. The others read it from the database.
+    pub(crate) async fn members_changed(&self) {
+        self.announce("members", "changed").await;
     }
 
     /// This registry runs, or stops.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use agentnet_nats::Issuer;
 use agentnet_protocol::compose::default_thread_id;
 use agentnet_protocol::subject::{self, registry_account};
 use agentnet_protocol::{Envelope, Receipt, ReceiptStatus, Text};
@@ -15,14 +16,16 @@ use crate::identity::Identity;
 #[derive(Debug)]
 pub(crate) struct RegistryReceipts {
     client: Client,
+    issuer: Issuer,
     identity: Option<Arc<Identity>>,
     account_id: Text,
 }
 
 impl RegistryReceipts {
-    pub(crate) fn new(client: Client, identity: Option<Arc<Identity>>, server_id: &str) -> Self {
+    pub(crate) fn new(client: Client, issuer: Issuer, identity: Option<Arc<Identity>>, server_id: &str) -> Self {
         Self {
             client,
+            issuer,
             identity,
             account_id: registry_account(server_id).into(),
         }
@@ -49,7 +52,8 @@ impl RegistryReceipts {
         if let Some(identity) = &self.identity {
             identity.sign_receipt(&mut receipt);
         }
-        let published = self.client.publish(subject::receipts(&sender), receipt.encode());
+        let subject = self.issuer.publish_subject(subject::receipts(&sender));
+        let published = self.client.publish(subject, receipt.encode());
         if let Err(error) = published.await {
             tracing::debug!(%error, "a receipt could not be sent");
         }

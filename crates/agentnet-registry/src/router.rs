@@ -11,9 +11,11 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
-use agentnet_nats::{leave, rest};
+use agentnet_nats::{Issuer, leave, rest};
 use agentnet_protocol::rpc::RpcError;
-use agentnet_protocol::subject::{REGISTRY_GROUP, REGISTRY_PREFIX, may_reply_to};
+use agentnet_protocol::subject::{
+    REGISTRY_GROUP, REGISTRY_PREFIX, may_reply_to, may_reply_to_invite, may_reply_to_issuer, split_issuer,
+};
 use async_nats::{Client, Message, Subscriber};
 use futures::stream::SelectAll;
 use futures::{FutureExt as _, Stream, StreamExt as _};
@@ -72,7 +74,7 @@ pub(crate) struct PresenceEvents {
 
 impl PresenceEvents {
     /// Receives events from now on.
-    pub(crate) async fn subscribe(client: &Client) -> Result<Self, StartError> {
+    pub(crate) async fn subscribe(client: &Client, issuer: &Issuer) -> Result<Self, StartError> {
         let mut events = SelectAll::new();
         for (what, subject) in [
             (PresenceEvent::Hello, format!("{REGISTRY_PREFIX}hello")),
@@ -80,7 +82,10 @@ impl PresenceEvents {
         ] {
             events.push(Tagged {
                 what,
-                messages: client.subscribe(subject).await.map_err(lost)?,
+                messages: client
+                    .subscribe(issuer.subscribe_subject(subject))
+                    .await
+                    .map_err(lost)?,
             });
         }
         Ok(Self {
@@ -122,6 +127,7 @@ impl Router {
         let mut requests = SelectAll::new();
         for what in Rpc::ALL {
             let subject = format!("{REGISTRY_PREFIX}{}", what.names().0);
+            let subject = ctx.issuer.subscribe_subject(subject);
             let messages = ctx.client.queue_subscribe(subject, REGISTRY_GROUP.to_owned());
             requests.push(Tagged {
                 what,
@@ -206,26 +212,40 @@ fn apply(ctx: &Arc<Context>, event: PresenceEvent, message: &Message) {
     let now = Now::read();
     match event {
         PresenceEvent::Hello => {
-            let read = apply_events::hello(ctx, &message.payload, now);
+            let read = apply_events::hello(ctx, caller(ctx, message), &message.payload, now);
             ctx.metrics.handled(("hello", "handler.hello"), now.instant, !read);
         }
         PresenceEvent::Goodbye => {
-            let read = apply_events::goodbye(ctx, &message.payload, now);
+            let read = apply_events::goodbye(ctx, caller(ctx, message), &message.payload, now);
             ctx.metrics.handled(("goodbye", "handler.goodbye"), now.instant, !read);
         }
     }
 }
 
+/// In secure mode, the account that the broker proves to have published a message (PROTOCOL.md section 23.1).
+fn caller<'a>(ctx: &Context, message: &'a Message) -> Option<&'a str> {
+    let issued = ctx.is_secure().then(|| split_issuer(&message.subject)).flatten();
+    issued.map(|(_, issuer)| issuer)
+}
+
 /// Answers one request in a task of its own. One without a reply subject is ignored.
 fn answer(ctx: &Arc<Context>, rpc: Rpc, message: Message, permit: Option<OwnedSemaphorePermit>) {
+    let caller = caller(ctx, &message).map(str::to_owned);
     let Some(reply_to) = message.reply else { return };
     // The reply would be published with the rights of this registry.
-    if !may_reply_to(&reply_to) {
+    let may_reply = match &caller {
+        // Who joins has no account yet: the last token is the invite.
+        Some(invite_id) if rpc == Rpc::Enroll => may_reply_to_invite(&reply_to, invite_id),
+        Some(caller) => may_reply_to_issuer(&reply_to, caller),
+        None => may_reply_to(&reply_to),
+    };
+    if !may_reply {
         tracing::debug!("ignored a request with a reply subject that replies must not go to");
         return;
     }
     let mut call = Call {
         reply_to: reply_to.to_string(),
+        caller,
         place: permit,
         waited: Duration::ZERO,
     };

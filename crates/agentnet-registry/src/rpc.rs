@@ -1,9 +1,11 @@
 //! The registry's requests, one function each: `(context, request) -> reply text or error` (PROTOCOL.md section 6).
 
 mod authorize;
+mod caller;
 mod hold;
 mod lookup;
 mod mailbox;
+mod members;
 mod messages;
 mod metrics;
 mod presence;
@@ -17,11 +19,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::rpc::{
-    ListRequest, MailboxAckRequest, MailboxActionRequest, MailboxExtendRequest, MailboxLeaseRequest,
-    MailboxListRequest, MailboxPutRequest, MailboxStatusRequest, MessageSearchRequest, MetricsRequest, ProfileRequest,
-    RegisterRequest, Request, ResolveAccountRequest, ResolveKeyRequest, RotateKeyRequest, RpcError, SearchRequest,
-    TaskCancelRequest, TaskClaimRequest, TaskCreateRequest, TaskEventsRequest, TaskFinishRequest, TaskHeartbeatRequest,
-    TaskInputRequest, TaskListRequest, TaskRetryRequest, TaskStatusRequest, ThreadListRequest, ThreadMessagesRequest,
+    EnrollRequest, ListRequest, MailboxAckRequest, MailboxActionRequest, MailboxExtendRequest, MailboxLeaseRequest,
+    MailboxListRequest, MailboxPutRequest, MailboxStatusRequest, MemberGrantRequest, MemberInviteRequest,
+    MemberListRequest, MemberRevokeRequest, MessageSearchRequest, MetricsRequest, ProfileRequest, RegisterRequest,
+    Request, ResolveAccountRequest, ResolveKeyRequest, RotateKeyRequest, RpcError, SearchRequest, TaskCancelRequest,
+    TaskClaimRequest, TaskCreateRequest, TaskEventsRequest, TaskFinishRequest, TaskHeartbeatRequest, TaskInputRequest,
+    TaskListRequest, TaskRetryRequest, TaskStatusRequest, ThreadListRequest, ThreadMessagesRequest,
     ThreadStatusRequest, decode_request, decode_request_or_default,
 };
 use agentnet_store::StoreError;
@@ -63,6 +66,11 @@ pub(crate) enum Rpc {
     TaskEvents,
     TaskStatus,
     TaskList,
+    Enroll,
+    MemberInvite,
+    MemberList,
+    MemberRevoke,
+    MemberGrant,
 }
 
 /// One request, besides its body.
@@ -70,6 +78,8 @@ pub(crate) enum Rpc {
 pub(crate) struct Call {
     /// Where the reply goes.
     pub(crate) reply_to: String,
+    /// In secure mode, the account that the broker proves to make the request (PROTOCOL.md section 23.5).
+    pub(crate) caller: Option<String>,
     /// Its place among the requests that are answered at the same time. One that waits for something gives it back.
     pub(crate) place: Option<OwnedSemaphorePermit>,
     /// How long it has waited: no time of the registry's own.
@@ -77,7 +87,7 @@ pub(crate) struct Call {
 }
 
 impl Rpc {
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 34] = [
         Self::Register,
         Self::List,
         Self::ResolveAccount,
@@ -107,6 +117,11 @@ impl Rpc {
         Self::TaskEvents,
         Self::TaskStatus,
         Self::TaskList,
+        Self::Enroll,
+        Self::MemberInvite,
+        Self::MemberList,
+        Self::MemberRevoke,
+        Self::MemberGrant,
     ];
 
     /// The part of the subject behind `registry.`, and the metrics' name of its latency.
@@ -141,6 +156,11 @@ impl Rpc {
             Self::TaskEvents => (TaskEventsRequest::NAME, "handler.task_events"),
             Self::TaskStatus => (TaskStatusRequest::NAME, "handler.task_status"),
             Self::TaskList => (TaskListRequest::NAME, "handler.task_list"),
+            Self::Enroll => (EnrollRequest::NAME, "handler.enroll"),
+            Self::MemberInvite => (MemberInviteRequest::NAME, "handler.member_invite"),
+            Self::MemberList => (MemberListRequest::NAME, "handler.member_list"),
+            Self::MemberRevoke => (MemberRevokeRequest::NAME, "handler.member_revoke"),
+            Self::MemberGrant => (MemberGrantRequest::NAME, "handler.member_grant"),
         }
     }
 
@@ -155,33 +175,40 @@ impl Rpc {
                 let MetricsRequest = decode_request_or_default(body)?;
                 return metrics::metrics(ctx);
             }
-            Self::Register => register::register(ctx, decode_request(body)?, &call.reply_to).boxed(),
+            Self::Register => register::register(ctx, decode_request(body)?, call).boxed(),
             Self::List => presence::list(ctx, decode_request_or_default(body)?).boxed(),
             Self::ResolveKey => lookup::resolve_key(ctx, decode_request(body)?).boxed(),
-            Self::RotateKey => rotate::rotate_key(ctx, decode_request(body)?).boxed(),
+            Self::RotateKey => rotate::rotate_key(ctx, decode_request(body)?, call).boxed(),
             Self::Search => profiles::search(ctx, decode_request(body)?).boxed(),
             Self::Profile => profiles::profile(ctx, decode_request(body)?).boxed(),
-            Self::ThreadStatus => threads::thread_status(ctx, decode_request(body)?).boxed(),
-            Self::ThreadList => threads::thread_list(ctx, decode_request(body)?).boxed(),
-            Self::ThreadMessages => messages::thread_messages(ctx, decode_request(body)?).boxed(),
-            Self::MessageSearch => messages::message_search(ctx, decode_request(body)?).boxed(),
-            Self::MailboxPut => mailbox::put(ctx, decode_request(body)?).boxed(),
-            Self::MailboxLease => mailbox::lease::lease(ctx, decode_request(body)?, call).boxed(),
-            Self::MailboxAck => mailbox::acks::ack(ctx, decode_request(body)?).boxed(),
-            Self::MailboxExtend => mailbox::acks::extend(ctx, decode_request(body)?).boxed(),
-            Self::MailboxStatus => mailbox::admin::status(ctx, decode_request(body)?).boxed(),
-            Self::MailboxList => mailbox::admin::list(ctx, decode_request(body)?).boxed(),
-            Self::MailboxAction => mailbox::admin::action(ctx, decode_request(body)?).boxed(),
-            Self::TaskCreate => task::create::create(ctx, decode_request(body)?).boxed(),
-            Self::TaskClaim => task::claim::claim(ctx, decode_request(body)?, call).boxed(),
-            Self::TaskHeartbeat => task::report::heartbeat(ctx, decode_request(body)?).boxed(),
-            Self::TaskFinish => task::report::finish(ctx, decode_request(body)?).boxed(),
-            Self::TaskCancel => task::change::cancel(ctx, decode_request(body)?).boxed(),
-            Self::TaskInput => task::change::input(ctx, decode_request(body)?).boxed(),
-            Self::TaskRetry => task::change::retry(ctx, decode_request(body)?).boxed(),
+            Self::ThreadStatus => threads::thread_status(ctx, decode_request(body)?, call).boxed(),
+            Self::ThreadList => threads::thread_list(ctx, decode_request(body)?, call).boxed(),
+            Self::ThreadMessages => messages::thread_messages(ctx, decode_request(body)?, call).boxed(),
+            Self::MessageSearch => messages::message_search(ctx, decode_request(body)?, call).boxed(),
+            Self::MailboxPut => mailbox::put(ctx, decode_request(body)?, call).boxed(),
+            Self::MailboxLease => mailbox::lease::lease(ctx, call.own(decode_request(body)?)?, call).boxed(),
+            Self::MailboxAck => mailbox::acks::ack(ctx, call.own(decode_request(body)?)?).boxed(),
+            Self::MailboxExtend => mailbox::acks::extend(ctx, call.own(decode_request(body)?)?).boxed(),
+            Self::MailboxStatus => mailbox::admin::status(ctx, decode_request(body)?, call).boxed(),
+            Self::MailboxList => mailbox::admin::list(ctx, decode_request(body)?, call).boxed(),
+            Self::MailboxAction => {
+                mailbox::admin::action(ctx, call.own_or_operator(ctx, decode_request(body)?)?).boxed()
+            }
+            Self::TaskCreate => task::create::create(ctx, call.own(decode_request(body)?)?).boxed(),
+            Self::TaskClaim => task::claim::claim(ctx, call.own(decode_request(body)?)?, call).boxed(),
+            Self::TaskHeartbeat => task::report::heartbeat(ctx, call.own(decode_request(body)?)?).boxed(),
+            Self::TaskFinish => task::report::finish(ctx, call.own(decode_request(body)?)?).boxed(),
+            Self::TaskCancel => task::change::cancel(ctx, call.own(decode_request(body)?)?).boxed(),
+            Self::TaskInput => task::change::input(ctx, call.own(decode_request(body)?)?).boxed(),
+            Self::TaskRetry => task::change::retry(ctx, call.own(decode_request(body)?)?).boxed(),
             Self::TaskEvents => task::events::events(ctx, decode_request(body)?, call).boxed(),
-            Self::TaskStatus => task::read::status(ctx, decode_request(body)?).boxed(),
-            Self::TaskList => task::read::list(ctx, decode_request(body)?).boxed(),
+            Self::TaskStatus => task::read::status(ctx, decode_request(body)?, call).boxed(),
+            Self::TaskList => task::read::list(ctx, decode_request(body)?, call).boxed(),
+            Self::Enroll => members::enroll(ctx, decode_request(body)?, call).boxed(),
+            Self::MemberInvite => members::invite(ctx, decode_request(body)?, call).boxed(),
+            Self::MemberList => members::list(ctx, decode_request(body)?, call).boxed(),
+            Self::MemberRevoke => members::revoke(ctx, decode_request(body)?, call).boxed(),
+            Self::MemberGrant => members::grant(ctx, decode_request(body)?, call).boxed(),
         };
         answering.await
     }

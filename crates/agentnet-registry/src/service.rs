@@ -1,25 +1,27 @@
-//! Starts a registry from its settings, and stops it.
+//! Starts a registry from its settings; `handle` stops it.
 
-use std::fmt;
+mod handle;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use agentnet_metrics_http::Server;
 use agentnet_nats::NatsUrl;
+use agentnet_protocol::permissions::{Grant, Role};
+use agentnet_protocol::subject::REGISTRY_ACCOUNT_PREFIX;
 use agentnet_store::{Store, StoreError};
 use tokio::sync::watch;
-use tokio_util::sync::DropGuard;
 
 use crate::batch_lookup::{AccountIdLoader, AccountLoader, ClaimLoader};
-use crate::capture::{self, Capture, CaptureMode};
+use crate::capture::{self, Capture};
 use crate::clock::Now;
 use crate::config::RegistryConfig;
 use crate::connect::{Connection, connect};
 use crate::context::Context;
 use crate::database::Database;
 use crate::disk::Disk;
-use crate::error::{Failed, StartError};
+use crate::error::StartError;
 use crate::health;
 use crate::identity::{self, Identity};
 use crate::mailbox::notices::Notices;
@@ -37,37 +39,22 @@ use crate::presence::writer::{self, FlushSignal};
 use crate::registry_receipts::RegistryReceipts;
 use crate::restore_sessions;
 use crate::router::{PresenceEvents, Router};
+use crate::secure;
+use crate::secure::members::{Members, RefreshError};
 use crate::sweep;
 use crate::task_ledger::messages::MessageTasks;
 use crate::task_ledger::notices::TaskNotices;
 use crate::task_ledger::{self, TaskLedger};
 use crate::tasks::{Phase, TaskSet};
 
+pub use self::handle::RegistryHandle;
+
 /// The store that is used when `DATABASE_URL` is not set.
 const MEMORY_STORE: &str = "sqlite::memory:";
-/// How long a shutdown waits for the requests at hand.
-const REQUESTS_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a shutdown waits for the sweep, which may be in a slow call to the store, and the page of metrics.
-const UPKEEP_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a shutdown waits for the last announcement, and the removal of this registry's row.
-const PEERS_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a shutdown waits for the writer of presence.
-const PRESENCE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a shutdown waits for the server to take the last bytes.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Starts registries.
 #[derive(Debug)]
 pub struct Registry;
-
-/// A running registry. Dropping it ends every task at once; [`RegistryHandle::shutdown`] ends it without losing anything.
-pub struct RegistryHandle {
-    ctx: Arc<Context>,
-    ready_line: String,
-    metrics_addr: Option<SocketAddr>,
-    own_store: bool,
-    _kill: DropGuard,
-}
 
 impl Registry {
     /// Connects, sets up the capture of messages, restores the sessions that are online in the store, and answers requests from
@@ -78,8 +65,12 @@ impl Registry {
     /// [`StartError`]: the server cannot be reached or rejects the connection, or JetStream or the store cannot be used. A
     /// database that is merely down is no error.
     pub async fn start(config: RegistryConfig, store: Arc<dyn Store>) -> Result<RegistryHandle, StartError> {
-        let config = config.with_minima();
+        let mut config = config.with_minima();
         let url = NatsUrl::parse(&config.nats_url)?;
+        if let Some(own) = url.issuer() {
+            // The broker lets this registry publish as this account and no other.
+            config.server_id = own_server_id(own)?;
+        }
         if config.thread_compaction_event_enabled.is_some() || config.thread_compaction_event_cooldown.is_some() {
             tracing::info!("THREAD_COMPACTION_EVENT_* has no effect: compacting threads is the agents' business");
         }
@@ -101,16 +92,29 @@ impl Registry {
         let counted = Arc::clone(&metrics);
         let capture = capture::start(&config, &url, &connection, &database, counted, messages, &tasks).await?;
         // Events count from here on, also those that come while sessions are restored.
-        let events = PresenceEvents::subscribe(&connection.client).await?;
+        let events = PresenceEvents::subscribe(&connection.client, &connection.issuer).await?;
         let ready_line = ready_line(&config, &url, &database, &capture, metrics_addr);
         let connected = connection.connected.clone();
-        let ctx = compose(config, identity, connection, database, metrics, capture, tasks);
+        let members = secure_members(&config, &url, &database);
+        let who = Credentials { identity, members };
+        let ctx = compose(config, who, connection, database, metrics, capture, tasks);
+        if let Some(members) = &ctx.members {
+            match members.refresh().await {
+                Err(RefreshError::Store(StoreError::Unavailable(reason))) => {
+                    tracing::warn!(reason, "the members in the store cannot be read yet; trying again");
+                }
+                outcome => outcome.map_err(|error| StartError::Members(error.to_string()))?,
+            }
+            let stop = ctx.tasks.stop_token(Phase::Upkeep);
+            ctx.tasks
+                .spawn(Phase::Upkeep, Arc::clone(members).run(ctx.database.clone(), stop));
+        }
         ctx.peers.enter(&ctx.database, &ctx.config.server_id).await;
         restore(&ctx).await?;
         if let Some(identity) = &ctx.identity {
             identity::bind(identity, &ctx.database, &ctx.tasks).await?;
         }
-        let health_questions = health::subscribe(&ctx.client, &ctx.config.server_id).await?;
+        let health_questions = health::subscribe(&ctx.client, &ctx.issuer, &ctx.config.server_id).await?;
         let mailbox_events = mailbox::listen::subscribe(&ctx.client).await?;
         let task_wake_ups = task_ledger::listen::subscribe(&ctx.client).await?;
         let router = Router::subscribe(events, &ctx).await?;
@@ -147,6 +151,14 @@ impl Registry {
     }
 }
 
+/// The name of a registry in secure mode: that of its credential.
+fn own_server_id(account_id: &str) -> Result<String, StartError> {
+    match account_id.strip_prefix(REGISTRY_ACCOUNT_PREFIX) {
+        Some(server_id) if !server_id.is_empty() => Ok(server_id.to_owned()),
+        _ => Err(StartError::Credential(account_id.to_owned())),
+    }
+}
+
 /// See [`RegistryHandle::ready_line`].
 fn ready_line(
     config: &RegistryConfig,
@@ -180,10 +192,35 @@ fn message_tasks(
     Arc::new(MessageTasks::new(config, database.retrying(), Arc::new(notices)))
 }
 
+/// The members, where the credential of this registry is that of one.
+fn secure_members(config: &RegistryConfig, url: &NatsUrl, database: &Database) -> Option<Arc<Members>> {
+    let login = url.member()?;
+    let grant = Grant {
+        role: Role::Registry,
+        account_id: login.account_id(),
+        capabilities: &[],
+        may_send_to: None,
+    };
+    let own = secure::members::user(&login.public_nkey(), &grant)?;
+    Some(Arc::new(Members::new(
+        database.fail_fast(),
+        config.authority.clone(),
+        own,
+    )))
+}
+
+/// By what a registry and those who call it are known.
+struct Credentials {
+    /// The registry's own key for messages, if it signs.
+    identity: Option<Identity>,
+    /// The members, in secure mode.
+    members: Option<Arc<Members>>,
+}
+
 /// Puts the parts together.
 fn compose(
     config: RegistryConfig,
-    identity: Option<Identity>,
+    Credentials { identity, members }: Credentials,
     connection: Connection,
     database: Database,
     metrics: Arc<Metrics>,
@@ -195,12 +232,14 @@ fn compose(
         connected: _,
         dropped,
         ended: client_ended,
+        issuer,
     } = connection;
+    let is_secure = issuer.account_id().is_some();
     let instance_id = rand::random();
     let peers = Arc::new(Peers::new(instance_id));
     let store = database.fail_fast();
     let identity = identity.map(Arc::new);
-    let receipts = RegistryReceipts::new(client.clone(), identity.clone(), &config.server_id);
+    let receipts = RegistryReceipts::new(client.clone(), issuer.clone(), identity.clone(), &config.server_id);
     let receipts = Arc::new(receipts);
     let (told, counted) = (Arc::clone(&receipts), Arc::clone(&metrics));
     let notices = Notices::new(client.clone(), Arc::clone(&store), told, counted, tasks.clone());
@@ -211,7 +250,7 @@ fn compose(
         peer_events: PeerEvents::new(client.clone(), Arc::clone(&peers), config.server_id.clone()),
         presence: Arc::new(Presence::new(config.agent_ttl, instance_id, Now::read())),
         identity,
-        mailbox: Mailbox::new(&config, &store, Arc::new(notices), client.clone()),
+        mailbox: Mailbox::new(&config, &store, Arc::new(notices), client.clone(), is_secure),
         task_ledger: TaskLedger::new(&config, &store, Arc::clone(&capture.messages)),
         receipts,
         senders: AccountLoader::new(&store),
@@ -219,6 +258,8 @@ fn compose(
         peers,
         unproven: UnprovenLimit::default(),
         client,
+        issuer,
+        members,
         account_ids: AccountIdLoader::new(&store),
         claims: ClaimLoader::new(&store),
         store,
@@ -325,76 +366,5 @@ async fn watch_reconnects(presence: Arc<Presence>, mut connected: watch::Receive
         if *connected.borrow_and_update() > 1 {
             presence.reset_silence_from(Now::read());
         }
-    }
-}
-
-impl RegistryHandle {
-    /// The registry's name, prefix of its session tags.
-    #[must_use]
-    pub fn server_id(&self) -> &str {
-        &self.ctx.config.server_id
-    }
-
-    /// How messages reach the history.
-    #[must_use]
-    pub fn capture_mode(&self) -> CaptureMode {
-        self.ctx.capture.mode
-    }
-
-    /// The address that metrics are served at, if they are.
-    #[must_use]
-    pub fn metrics_addr(&self) -> Option<SocketAddr> {
-        self.metrics_addr
-    }
-
-    /// The line that tells a waiting program that the registry answers: `registry ready: server_id=… nats=… store=…
-    /// capture=…`, the credentials hidden, and `metrics=…` where they are served.
-    #[must_use]
-    pub fn ready_line(&self) -> &str {
-        &self.ready_line
-    }
-
-    /// Returns when the registry cannot go on, with the reason. It should be [stopped](RegistryHandle::shutdown) then;
-    /// messages that are not stored stay in the stream.
-    pub async fn failed(&self) -> Failed {
-        tokio::select! {
-            reason = self.ctx.database.gone() => Failed::Database(reason),
-            () = self.ctx.client_ended.cancelled() => Failed::Connection,
-        }
-    }
-
-    /// Stops without losing anything: no new requests, the ones at hand are answered, captured messages are stored and
-    /// acknowledged, and presence is written.
-    pub async fn shutdown(self) {
-        let ctx = &self.ctx;
-        let tasks = &ctx.tasks;
-        tasks.stop(Phase::Upkeep);
-        if !tasks.finish(Phase::Requests, REQUESTS_TIMEOUT).await {
-            tracing::warn!("some requests were not answered in time");
-        }
-        tasks.stop(Phase::Peers);
-        tasks.finish(Phase::Upkeep, UPKEEP_TIMEOUT).await;
-        tasks.finish(Phase::Peers, PEERS_TIMEOUT).await;
-        capture::stop(tasks, &ctx.capture.queue).await;
-        if !tasks.finish(Phase::PresenceWriter, PRESENCE_TIMEOUT).await {
-            tracing::error!("the store did not take the last presence in time");
-        }
-        // Replies and acknowledgements are sent before the connection ends.
-        if ctx.is_connected() {
-            let _ = tokio::time::timeout(FLUSH_TIMEOUT, ctx.client.flush()).await;
-            let _ = tokio::time::timeout(FLUSH_TIMEOUT, ctx.client.drain()).await;
-        }
-        if self.own_store {
-            ctx.store.close().await;
-        }
-        tracing::info!(server_id = %ctx.config.server_id, "registry stopped");
-    }
-}
-
-impl fmt::Debug for RegistryHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RegistryHandle")
-            .field("ready_line", &self.ready_line)
-            .finish_non_exhaustive()
     }
 }

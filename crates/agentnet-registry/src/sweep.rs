@@ -13,6 +13,8 @@ use crate::{oversized, restore_sessions};
 
 /// Threads that one sweep removes.
 const MAX_PRUNED_THREADS: usize = 500;
+/// Invites are kept for so long after their time is over: what was done with them can be looked up.
+const INVITE_RETENTION_DAYS: u32 = 30;
 const MILLIS_PER_DAY: i128 = 24 * 60 * 60 * 1000;
 
 /// Sweeps once per `gc_interval` until `stop`.
@@ -63,7 +65,7 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     }
 }
 
-/// Removes sessions and threads that are older than their retention.
+/// Removes sessions and threads that are older than their retention, and invites that cannot be used any more.
 async fn retain(ctx: &Context, store: &dyn Store, now: Now) -> Result<(), StoreError> {
     let days_ago = |days: u32| now.time.saturating_add_millis(-MILLIS_PER_DAY * i128::from(days));
     let sessions = store
@@ -79,6 +81,9 @@ async fn retain(ctx: &Context, store: &dyn Store, now: Now) -> Result<(), StoreE
             messages = pruned.messages,
             "removed by retention"
         );
+    }
+    if ctx.members.is_some() {
+        store.prune_invites(days_ago(INVITE_RETENTION_DAYS)).await?;
     }
     Ok(())
 }

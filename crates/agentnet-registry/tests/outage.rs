@@ -122,7 +122,7 @@ async fn a_registry_starts_without_its_database_and_catches_up(
         "the store knows of the goodbye, and has all messages",
         async || {
             let online = truth.online_sessions().await.unwrap();
-            let thread = truth.thread("t").await.unwrap().unwrap();
+            let thread = truth.thread("t", None).await.unwrap().unwrap();
             online.len() == 1 && thread.message_count == 300
         },
     )

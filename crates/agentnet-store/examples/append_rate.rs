@@ -39,6 +39,7 @@ fn message(number: usize, per_thread: usize) -> Result<NewMessage, Box<dyn std::
             ttl_ms: Some("30000".into()),
             expires_at: None,
             auth_scheme: String::new(),
+            issuer: None,
         },
         byte_count: 40,
         approx_tokens: 10,

@@ -75,6 +75,7 @@ fn message(number: usize) -> Result<NewQueued, Failure> {
                 ttl_ms: Some("604800000".into()),
                 expires_at: None,
                 auth_scheme: String::new(),
+                issuer: None,
             },
             byte_count: 40,
             approx_tokens: 10,

@@ -3,7 +3,7 @@
 //! [`Store`] is the contract, [`model`] the data, [`open()`] the way in: it takes a URL and gives an `Arc<dyn Store>`.
 //! Each backend has a directory of its own with the same files: `sqlite` is the embedded one, `postgres` the one that several
 //! registries share. The rules that both follow (`bisect`, `username_suffix`, `case_fold`, `thread_deltas`, `mailbox_admission`,
-//! `lease_selection`, `task_rules`, `task_admission`, `task_batch`) stand beside them, and `contract` is the suite that both pass.
+//! `lease_selection`, `task_rules`, `task_admission`, `task_batch`, `visibility`) stand beside them, and `contract` is the suite that both pass.
 //!
 //! ```
 //! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -11,7 +11,7 @@
 //! use agentnet_store::{OpenOptions, open};
 //!
 //! let store = open("sqlite::memory:", &OpenOptions::default()).await?;
-//! assert!(store.thread("thread_1").await?.is_none());
+//! assert!(store.thread("thread_1", None).await?.is_none());
 //! store.close().await;
 //! # Ok::<(), agentnet_store::StoreError>(())
 //! # })?;
@@ -40,8 +40,9 @@ mod task_histories;
 mod task_rules;
 mod thread_deltas;
 mod username_suffix;
+mod visibility;
 
 pub use case_fold::fold_case;
 pub use error::StoreError;
 pub use open::{OpenOptions, TlsMode, open, sqlite_url};
-pub use store::{Accounts, Mailboxes, Messages, Registries, Sessions, Store, Tasks, Threads};
+pub use store::{Accounts, Mailboxes, Members, Messages, Registries, Sessions, Store, Tasks, Threads};

@@ -2,6 +2,7 @@
 
 mod disk_space;
 mod mailbox;
+mod member;
 mod registry;
 mod task;
 mod task_query;
@@ -14,6 +15,10 @@ pub use self::disk_space::DiskSpace;
 pub use self::mailbox::{
     LeaseEnd, LeaseEnded, LeaseQuery, Leased, LeasedRow, MailboxChoice, MailboxCounts, MailboxEnd, MailboxLimits,
     MailboxQuery, MailboxRow, NewQueued, PUSH_SESSION_PREFIX, PutOutcome, UntoldEnd,
+};
+pub use self::member::{
+    AllowedReceivers, Enrolled, Invite, InviteRefusal, Invited, Member, MemberGrant, MemberQuery, MemberState,
+    NewInvite, NewMember,
 };
 pub use self::registry::Registry;
 pub use self::task::{
@@ -223,6 +228,18 @@ pub struct Message {
     pub expires_at: Option<String>,
     /// The signature scheme that the message carried; empty if none.
     pub auth_scheme: String,
+    /// The account of the credential that sent it, as the broker proves it; absent in token mode. A message whose
+    /// `from_account_id` is another account is to be refused, not stored.
+    pub issuer: Option<String>,
+}
+
+impl Message {
+    /// The sender, if the broker has proven that it is the account that the message names.
+    pub(crate) fn proven_sender(&self) -> Option<&str> {
+        self.issuer
+            .as_deref()
+            .filter(|issuer| self.from_account_id.as_deref() == Some(issuer))
+    }
 }
 
 /// A message to append, with what it adds to its thread's counters (section 8).
@@ -335,6 +352,8 @@ pub struct MessageQuery {
     pub to: Option<Timestamp>,
     /// Only rows strictly older than this one.
     pub before: Option<Position>,
+    /// Only what this account may see: messages that it has issued, and those whose receiver it is. All, if absent.
+    pub visible_to: Option<String>,
     /// At most so many; at least 1.
     pub limit: usize,
 }
@@ -348,6 +367,9 @@ pub struct ThreadQuery {
     pub participant: Option<String>,
     /// Only rows strictly after this one in that order.
     pub before: Option<Position>,
+    /// Only what this account may see: threads with a message that it has issued or whose receiver it is. Counters, times,
+    /// participants, filters and the order go by those messages alone. All, if absent.
+    pub visible_to: Option<String>,
     /// At most so many; at least 1.
     pub limit: usize,
 }

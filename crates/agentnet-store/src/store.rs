@@ -1,5 +1,7 @@
 //! The store's contract. The tests of `contract/` check each method's documentation on every backend.
 
+mod members;
+
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::task::TaskState;
 use async_trait::async_trait;
@@ -11,6 +13,8 @@ use crate::model::{
     NewQueued, Oversized, Page, Pruned, PutOutcome, Registry, Session, StoredTaskEvent, Task, TaskChange, TaskChanged,
     TaskClaimQuery, TaskCreated, TaskParts, TaskQuery, Thread, ThreadQuery, UntoldEnd,
 };
+
+pub use self::members::Members;
 
 /// Accounts (PROTOCOL.md 7.2, with the decisions of 0.5).
 #[async_trait]
@@ -117,8 +121,9 @@ pub trait Messages: Send + Sync {
 /// Threads and their counters.
 #[async_trait]
 pub trait Threads: Send + Sync {
-    /// The thread with this id, if there is one.
-    async fn thread(&self, thread_id: &str) -> Result<Option<Thread>, StoreError>;
+    /// The thread with this id, if there is one. With `visible_to`, what this account may see of it, as
+    /// [`ThreadQuery::visible_to`] says; `None` if that is nothing, as if there were no such thread.
+    async fn thread(&self, thread_id: &str, visible_to: Option<&str>) -> Result<Option<Thread>, StoreError>;
 
     /// Threads that match, latest activity first.
     async fn threads(&self, query: &ThreadQuery) -> Result<Page<Thread>, StoreError>;
@@ -302,7 +307,7 @@ pub trait Tasks: Send + Sync {
 
 /// All operations on a database.
 #[async_trait]
-pub trait Store: Accounts + Sessions + Messages + Threads + Registries + Mailboxes + Tasks {
+pub trait Store: Accounts + Sessions + Messages + Threads + Registries + Mailboxes + Tasks + Members {
     /// A short name of the backend for logs and metrics: `sqlite` or `postgres`.
     fn backend(&self) -> &'static str;
 

@@ -1,12 +1,13 @@
-//! Sums what a batch of messages adds to each thread (PROTOCOL.md section 8), so that a backend writes each thread once per
-//! batch.
+//! Sums what a batch of messages adds to each thread (PROTOCOL.md section 8), and to what each account may see of it, so that a
+//! backend writes each of them once per batch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use agentnet_protocol::limits::MAX_PARTICIPANTS;
 use agentnet_protocol::{Timestamp, json};
 
-use crate::model::NewMessage;
+use crate::model::{Message, NewMessage};
+use crate::visibility::viewers;
 
 /// The changes of one thread by one batch.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,6 +32,46 @@ pub(crate) struct ThreadDelta<'a> {
     pub(crate) participants: BTreeSet<&'a str>,
 }
 
+impl<'a> ThreadDelta<'a> {
+    /// No change yet, of a thread that this message names.
+    fn begin(message: &'a Message) -> Self {
+        Self {
+            created_by: account(message.from_account_id.as_deref()),
+            created_at: message.received_at,
+            updated_at: message.received_at,
+            message_count: 0,
+            byte_count: 0,
+            approx_tokens: 0,
+            checkpoint_end: 0,
+            last_message_at: None,
+            participants: BTreeSet::new(),
+        }
+    }
+
+    /// Adds what a message changes.
+    fn add(&mut self, new: &'a NewMessage, is_new: bool) {
+        let message = &new.message;
+        // Messages reach the store by several ways: the first one is the one that was received first.
+        if message.received_at < self.created_at {
+            self.created_at = message.received_at;
+            self.created_by = account(message.from_account_id.as_deref());
+        }
+        self.updated_at = self.updated_at.max(message.received_at);
+        for id in [&message.from_account_id, &message.to_account_id] {
+            if self.participants.len() < MAX_PARTICIPANTS {
+                self.participants.extend(account(id.as_deref()));
+            }
+        }
+        if is_new {
+            self.message_count += 1;
+            self.byte_count = self.byte_count.saturating_add(new.byte_count);
+            self.approx_tokens = self.approx_tokens.saturating_add(new.approx_tokens);
+            self.checkpoint_end = self.checkpoint_end.max(new.checkpoint_end);
+            self.last_message_at = self.last_message_at.max(Some(message.sent_at));
+        }
+    }
+}
+
 /// Sums a batch by thread id. Each message comes with whether it is new in the history. The order by id also gives
 /// concurrent writers one order in which to lock the threads.
 pub(crate) fn thread_deltas<'a>(
@@ -38,40 +79,29 @@ pub(crate) fn thread_deltas<'a>(
 ) -> BTreeMap<&'a str, ThreadDelta<'a>> {
     let mut threads = BTreeMap::new();
     for (new, is_new) in messages {
-        let message = &new.message;
-        let delta = threads
-            .entry(message.thread_id.as_str())
-            .or_insert_with(|| ThreadDelta {
-                created_by: account(message.from_account_id.as_deref()),
-                created_at: message.received_at,
-                updated_at: message.received_at,
-                message_count: 0,
-                byte_count: 0,
-                approx_tokens: 0,
-                checkpoint_end: 0,
-                last_message_at: None,
-                participants: BTreeSet::new(),
-            });
-        // Messages reach the store by several ways: the first one is the one that was received first.
-        if message.received_at < delta.created_at {
-            delta.created_at = message.received_at;
-            delta.created_by = account(message.from_account_id.as_deref());
-        }
-        delta.updated_at = delta.updated_at.max(message.received_at);
-        for id in [&message.from_account_id, &message.to_account_id] {
-            if delta.participants.len() < MAX_PARTICIPANTS {
-                delta.participants.extend(account(id.as_deref()));
-            }
-        }
-        if is_new {
-            delta.message_count += 1;
-            delta.byte_count = delta.byte_count.saturating_add(new.byte_count);
-            delta.approx_tokens = delta.approx_tokens.saturating_add(new.approx_tokens);
-            delta.checkpoint_end = delta.checkpoint_end.max(new.checkpoint_end);
-            delta.last_message_at = delta.last_message_at.max(Some(message.sent_at));
-        }
+        threads
+            .entry(new.message.thread_id.as_str())
+            .or_insert_with(|| ThreadDelta::begin(&new.message))
+            .add(new, is_new);
     }
     threads
+}
+
+/// Sums what the new messages of a batch add to what each account may see of a thread, by thread id and account id. A known
+/// message adds nothing: its sender would otherwise decide whose thread it names the second time.
+pub(crate) fn view_deltas<'a>(
+    messages: impl IntoIterator<Item = (&'a NewMessage, bool)>,
+) -> BTreeMap<(&'a str, &'a str), ThreadDelta<'a>> {
+    let mut views = BTreeMap::new();
+    for (new, _) in messages.into_iter().filter(|(_, is_new)| *is_new) {
+        for account_id in viewers(&new.message) {
+            views
+                .entry((new.message.thread_id.as_str(), account_id))
+                .or_insert_with(|| ThreadDelta::begin(&new.message))
+                .add(new, true);
+        }
+    }
+    views
 }
 
 /// The account as participants are counted: trimmed, absent when blank.

@@ -27,7 +27,7 @@ async fn a_file_of_schema_4_keeps_what_it_holds() {
     let store = open(&sqlite_url(&path), &OpenOptions::default()).await.unwrap();
     let alice = store.account_by_username("alice").await.unwrap().unwrap();
     assert_eq!(alice.account_id, "acct_01m8k3af6bfr2a85ajwbz40c33");
-    let thread = store.thread("t1").await.unwrap().unwrap();
+    let thread = store.thread("t1", None).await.unwrap().unwrap();
     assert_eq!((thread.message_count, thread.participants.len()), (3, 2));
     let of_thread = MessageQuery {
         thread_id: Some("t1".into()),
@@ -167,7 +167,7 @@ async fn a_postgres_database_of_schema_3_keeps_what_it_holds() {
     let online: Vec<_> = online.iter().map(|session| session.agent_id.as_str()).collect();
     assert_eq!(online, ["alice_agent", "bob_agent"]);
 
-    let thread = store.thread("t1").await.unwrap().unwrap();
+    let thread = store.thread("t1", None).await.unwrap().unwrap();
     assert_eq!(
         (thread.message_count, thread.byte_count, thread.latest_checkpoint_end),
         (4, 109, 2)
@@ -197,7 +197,7 @@ async fn a_postgres_database_of_schema_3_keeps_what_it_holds() {
             .len(),
         0
     );
-    assert_eq!(store.thread("t1").await.unwrap().unwrap().message_count, 5);
+    assert_eq!(store.thread("t1", None).await.unwrap().unwrap().message_count, 5);
     let threads = ThreadQuery {
         participant: Some(alice.account_id),
         ..any_thread()

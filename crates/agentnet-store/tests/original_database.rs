@@ -167,7 +167,7 @@ async fn messages_are_read_as_they_were_sent() {
 async fn threads_are_read_and_continued() {
     let (_server, url, mut connection) = original().await;
     let store = open(&url, &OpenOptions::default()).await.unwrap();
-    let thread = store.thread("thread_one").await.unwrap().unwrap();
+    let thread = store.thread("thread_one", None).await.unwrap().unwrap();
     assert_eq!(
         thread.participants,
         ["acct_01kalice", "acct_01kbob"],
@@ -201,7 +201,7 @@ async fn threads_are_read_and_continued() {
         .await
         .unwrap();
     assert_eq!((appended.stored, appended.duplicates), (2, 1));
-    let thread = store.thread("thread_one").await.unwrap().unwrap();
+    let thread = store.thread("thread_one", None).await.unwrap().unwrap();
     assert_eq!(
         (thread.message_count, thread.byte_count, thread.approx_tokens),
         (6, 133, 36)

@@ -25,7 +25,7 @@ const ALICE: &str = "alice";
 async fn a_mailbox_works(url: &str, has_registry: bool) {
     let store = open(url, &OpenOptions::default()).await.unwrap();
     let alice = store.account_by_username(ALICE).await.unwrap().unwrap().account_id;
-    let thread = store.thread("t1").await.unwrap().unwrap();
+    let thread = store.thread("t1", None).await.unwrap().unwrap();
     let database_id = store.database_id().await.unwrap();
     if has_registry {
         assert_eq!(database_id, "5b0c1a83f2d04e6f9a7c8d1e2f304152");
@@ -45,7 +45,7 @@ async fn a_mailbox_works(url: &str, has_registry: bool) {
 
     let store = open(url, &OpenOptions::default()).await.unwrap();
     assert_eq!(store.database_id().await.unwrap(), database_id);
-    assert_eq!(store.thread("t1").await.unwrap().unwrap(), thread);
+    assert_eq!(store.thread("t1", None).await.unwrap().unwrap(), thread);
     delivered(&*store, &alice, &new.body).await;
     store.close().await;
 }

@@ -23,7 +23,7 @@ async fn tasks_work(url: &str) {
     let store = open(url, &OpenOptions::default()).await.unwrap();
     assert_eq!(store.database_id().await.unwrap(), "5b0c1a83f2d04e6f9a7c8d1e2f304152");
     let alice = store.account_by_username("alice").await.unwrap().unwrap().account_id;
-    let thread = store.thread("t1").await.unwrap().unwrap();
+    let thread = store.thread("t1", None).await.unwrap().unwrap();
     let waiting = store.mailbox_messages(&mailbox(&alice)).await.unwrap().items;
     assert_eq!(waiting.len(), 1);
     assert_eq!(
@@ -35,7 +35,7 @@ async fn tasks_work(url: &str) {
     store.close().await;
 
     let store = open(url, &OpenOptions::default()).await.unwrap();
-    assert_eq!(store.thread("t1").await.unwrap().unwrap(), thread);
+    assert_eq!(store.thread("t1", None).await.unwrap().unwrap(), thread);
     assert_eq!(store.task("task_1").await.unwrap(), Some(task.clone()));
     let (done, _) = change(&*store, "task_1", finish_of(&task, "f", TaskState::Completed), 2).await;
     assert_eq!(done.state, TaskState::Completed);

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::denials::{Action, Denials, Denied};
+use agentnet_nats::Issuer;
 
 /// Delays between attempts to reconnect. A receiver that comes back later than its senders costs them their attempts.
 const RECONNECT: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
@@ -117,6 +118,7 @@ impl Connections {
 pub struct Connection {
     pub(crate) client: Client,
     pub(crate) connections: Arc<Connections>,
+    pub(crate) issuer: Issuer,
 }
 
 impl Connection {
@@ -133,7 +135,14 @@ impl Connection {
         Ok(Self {
             client: open(url, name, connections.clone()).await?,
             connections,
+            issuer: Issuer::new(url.issuer()),
         })
+    }
+
+    /// In secure mode, the account that everything is published as (PROTOCOL.md section 23.1).
+    #[must_use]
+    pub fn account_id(&self) -> Option<&str> {
+        self.issuer.account_id()
     }
 
     /// The NATS client beneath it.

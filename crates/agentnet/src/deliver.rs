@@ -6,6 +6,7 @@ pub(crate) mod mailbox;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentnet_protocol::subject::REGISTRY_ACCOUNT_PREFIX;
 use agentnet_protocol::{Receipt, ReceiptStatus, Text};
 use ahash::AHashMap;
 use async_nats::Subscriber;
@@ -25,7 +26,15 @@ use crate::publisher::Publisher;
 #[derive(Debug)]
 struct PendingReceipts {
     /// Absent once the node is closing.
-    by_message: Mutex<Option<AHashMap<Text, mpsc::Sender<Box<Receipt>>>>>,
+    by_message: Mutex<Option<AHashMap<Text, Waiter>>>,
+}
+
+/// A send that waits.
+#[derive(Debug)]
+struct Waiter {
+    receipts: mpsc::Sender<Box<Receipt>>,
+    /// The receiver's account; `None` for a message to a capability.
+    account_id: Option<Text>,
 }
 
 /// Receipts of one message that may be queued: a receiver sends two, and each retry may bring two more. Boxed, because a
@@ -39,10 +48,11 @@ impl PendingReceipts {
         }
     }
 
-    fn wait_for(&self, message_id: &Text) -> mpsc::Receiver<Box<Receipt>> {
-        let (sender, receiver) = mpsc::channel(RECEIPT_QUEUE_CAPACITY);
+    fn wait_for(&self, message_id: &Text, account_id: Option<&Text>) -> mpsc::Receiver<Box<Receipt>> {
+        let (receipts, receiver) = mpsc::channel(RECEIPT_QUEUE_CAPACITY);
         if let Some(waiting) = &mut *self.lock() {
-            waiting.insert(message_id.clone(), sender);
+            let account_id = account_id.cloned();
+            waiting.insert(message_id.clone(), Waiter { receipts, account_id });
         }
         receiver
     }
@@ -53,7 +63,7 @@ impl PendingReceipts {
         }
     }
 
-    fn lock(&self) -> parking_lot::MutexGuard<'_, Option<AHashMap<Text, mpsc::Sender<Box<Receipt>>>>> {
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Option<AHashMap<Text, Waiter>>> {
         self.by_message.lock()
     }
 
@@ -69,9 +79,21 @@ impl PendingReceipts {
             .is_some_and(|waiting| waiting.contains_key(message_id))
     }
 
+    /// Whether a receipt that the broker proves to come from its account is one of the receiver's, or of a registry in its place.
+    fn is_from_receiver(&self, receipt: &Receipt) -> bool {
+        let sender = receipt.from_account_id.as_deref().unwrap_or_default();
+        self.lock().as_ref().is_some_and(|waiting| {
+            let waiter = waiting.get(&receipt.message_id);
+            waiter.is_some_and(|waiter| match &waiter.account_id {
+                Some(account_id) => sender == &**account_id || sender.starts_with(REGISTRY_ACCOUNT_PREFIX),
+                None => true,
+            })
+        })
+    }
+
     fn arrived(&self, receipt: Receipt) {
         if let Some(waiting) = &*self.lock()
-            && let Some(sender) = waiting.get(&receipt.message_id)
+            && let Some(Waiter { receipts: sender, .. }) = waiting.get(&receipt.message_id)
         {
             // A full channel belongs to a send that has enough receipts to continue.
             let _ = sender.try_send(Box::new(receipt));
@@ -130,6 +152,9 @@ pub(crate) async fn receive_receipts(delivery: Arc<Delivery>, mut subscription: 
             continue;
         }
         match Receipt::decode(message.payload) {
+            Ok(receipt) if !is_proven(&delivery, &message.subject, &receipt) => {
+                tracing::warn!(message_id = %receipt.message_id, "ignored a receipt that another account than the receiver's has published");
+            }
             Ok(receipt) => {
                 if let Some(receipt) = checks.check(receipt) {
                     pending.arrived(receipt);
@@ -138,6 +163,13 @@ pub(crate) async fn receive_receipts(delivery: Arc<Delivery>, mut subscription: 
             Err(error) => tracing::debug!(%error, "ignored a receipt that cannot be read"),
         }
     }
+}
+
+/// In secure mode a receipt counts only if the broker proves that it comes from the receiver (PROTOCOL.md section 23.6).
+fn is_proven(delivery: &Delivery, subject: &str, receipt: &Receipt) -> bool {
+    let issuer = &delivery.publisher.issuer;
+    issuer.account_id().is_none()
+        || issuer.vouches_for(subject, receipt.from_account_id.as_deref()) && delivery.pending.is_from_receiver(receipt)
 }
 
 /// How far a send waits for its message.
@@ -195,7 +227,7 @@ impl Delivery {
             pending: &self.pending,
             message_id,
         };
-        let mut receipts = self.pending.wait_for(message_id);
+        let mut receipts = self.pending.wait_for(message_id, account_id);
         let mut published_on = None;
         for attempt in 1..=acknowledgement.attempts {
             if attempt > 1 {
@@ -211,7 +243,9 @@ impl Delivery {
                 let mark = denials.mark();
                 publisher.publish_message(subject, body.clone()).await?;
                 published_on = Some(connection);
-                let denied = denials.wait(mark, |denied| denied.is(Action::Publish, subject));
+                let denied = denials.wait(mark, |denied| {
+                    denied.is(Action::Publish, &publisher.issuer.publish_subject(subject))
+                });
                 tokio::select! {
                     receipt = receipts.recv() => receipt.ok_or(SendError::NotRunning),
                     denied = Box::pin(denied) => Err(SendError::Denied(denied.to_string())),

@@ -43,6 +43,17 @@ pub enum StartError {
         /// The error of the system.
         why: String,
     },
+    /// The registry gave another account than that of the credential, as which the broker lets this node publish.
+    #[error(
+        "the credential is of account {own}, and the registry has registered {registered}: start the agent under the \
+         username of its identity"
+    )]
+    OtherAccount {
+        /// The account of the credential.
+        own: String,
+        /// The account that the registry gave.
+        registered: String,
+    },
     /// The node runs already.
     #[error("the node is running already")]
     Running,

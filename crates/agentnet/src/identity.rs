@@ -29,7 +29,7 @@ use key_cache::{KeyCache, KeyLookup};
 pub(crate) use key_source::{KeySource, OpenedKeys};
 pub(crate) use verify_inbound::{InboundMessage, InboundVerifier, Verification};
 pub(crate) use verify_receipt::{ReceiptChecks, expect_receipts};
-pub(crate) use verify_reply::{IgnoredReplies, ReplyExpectation, verify_reply};
+pub(crate) use verify_reply::{Came, ISSUER_MISMATCH, IgnoredReplies, ReplyExpectation, verify_reply};
 
 use crate::ids;
 use crate::registry::RegistryClient;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use agentnet_protocol::compose::default_thread_id;
 use agentnet_protocol::limits::{bounded_ids, check_envelope};
-use agentnet_protocol::subject::may_reply_to;
+use agentnet_protocol::subject::{may_reply_to, split_issuer};
 use agentnet_protocol::{Envelope, ReceiptStatus, Reject, Text};
 use async_nats::{Subscriber, UnsubscribeError};
 use futures::stream::SelectAll;
@@ -25,7 +25,7 @@ use tracing::Instrument as _;
 
 use self::notice::{LeasedInbound, Notice};
 use crate::guard::{Capacity, Guards, Now};
-use crate::identity::{InboundMessage, InboundVerifier, Verification};
+use crate::identity::{ISSUER_MISMATCH, InboundMessage, InboundVerifier, Verification};
 use crate::ids;
 use crate::mailbox::handling::Duplicate;
 use crate::mailbox::lease::Lease;
@@ -166,6 +166,7 @@ impl Intake {
         let reply = reply.map(|subject| Text::from(subject.as_str()));
         let reserved = message.headers.as_ref().and_then(server_header);
         let status = message.status;
+        let subject = message.subject;
         let too_large = size > self.max_payload_bytes;
         let size_reject = Reject::PayloadTooLarge {
             size,
@@ -203,6 +204,12 @@ impl Intake {
         if let Some(status) = status {
             let why = format!("status {status} is the NATS server's to give; messages have no status in their headers");
             return Step::Reject(inbound.into(), Reject::MessageInvalid(why));
+        }
+        let issuer = &self.session.publisher.issuer;
+        if !issuer.vouches_for(&subject, inbound.envelope.from_account_id.as_deref()) {
+            // Whoever published it is told, not whom it names.
+            inbound.envelope.from_account_id = split_issuer(&subject).map(|(_, issuer)| Text::from(issuer));
+            return Step::Reject(inbound.into(), Reject::Auth(ISSUER_MISMATCH));
         }
         let verification = self.verifier.verify(inbound);
         self.admit(verification)

@@ -16,6 +16,7 @@ use self::deferred_receipts::DeferredReceipts;
 use crate::connect::{Connection, Connections};
 use crate::send::error::SendError;
 use crate::spans;
+use agentnet_nats::Issuer;
 
 /// How long a round trip to the server may take.
 pub(crate) const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -27,6 +28,7 @@ const CONNECTION_POLL_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) struct Publisher {
     pub(crate) client: Client,
     pub(crate) connections: Arc<Connections>,
+    pub(crate) issuer: Issuer,
     deferred: DeferredReceipts,
 }
 
@@ -35,6 +37,7 @@ impl Publisher {
         Self {
             client: connection.client,
             connections: connection.connections,
+            issuer: connection.issuer,
             deferred: DeferredReceipts::default(),
         }
     }
@@ -59,7 +62,7 @@ impl Publisher {
 
     /// Publishes a receipt together with what is published next.
     pub(crate) fn defer_receipt(&self, subject: String, body: Bytes) {
-        self.deferred.add(subject, body);
+        self.deferred.add(self.issuer.publish_subject(subject), body);
     }
 
     /// Whether receipts are deferred.
@@ -76,7 +79,7 @@ impl Publisher {
 
     pub(crate) async fn publish(&self, subject: impl Into<String>, body: Bytes) -> Result<(), SendError> {
         self.publish_deferred().await;
-        let published = self.client.publish(subject.into(), body).await;
+        let published = self.client.publish(self.issuer.publish_subject(subject), body).await;
         published.map_err(not_published)
     }
 
@@ -90,7 +93,7 @@ impl Publisher {
     /// Publishes a message, with the current span in its headers where there is one.
     pub(crate) async fn publish_message(&self, subject: &str, body: Bytes) -> Result<(), SendError> {
         self.publish_deferred().await;
-        let subject = subject.to_owned();
+        let subject = self.issuer.publish_subject(subject);
         let published = match spans::headers() {
             None => self.client.publish(subject, body).await,
             Some(headers) => Box::pin(self.client.publish_with_headers(subject, headers, body)).await,
@@ -101,7 +104,7 @@ impl Publisher {
     /// Publishes a request, as [`Publisher::publish_message`].
     pub(crate) async fn publish_request(&self, subject: &str, reply: &str, body: Bytes) -> Result<(), SendError> {
         self.publish_deferred().await;
-        let (subject, reply) = (subject.to_owned(), reply.to_owned());
+        let (subject, reply) = (self.issuer.publish_subject(subject), reply.to_owned());
         let published = match spans::headers() {
             None => self.client.publish_with_reply(subject, reply, body).await,
             Some(headers) => {

@@ -23,6 +23,7 @@ use parking_lot::{Mutex, MutexGuard};
 use self::error::RegistryError;
 use crate::connect::denials::{Action, Denied};
 use crate::connect::{ConnectError, Connection, Connections, NO_CONNECTION};
+use agentnet_nats::Issuer;
 
 /// How often a request is made at most, within the call's timeout.
 const MAX_ATTEMPTS: u32 = 3;
@@ -58,6 +59,7 @@ pub struct RegistryClient {
     may_wait: bool,
     /// Absent on a client that the caller has connected.
     connections: Option<Arc<Connections>>,
+    issuer: Issuer,
 }
 
 impl RegistryClient {
@@ -77,6 +79,7 @@ impl RegistryClient {
     pub fn on(connection: &Connection) -> Self {
         let mut client = Self::new(connection.client.clone());
         client.connections = Some(connection.connections.clone());
+        client.issuer = connection.issuer.clone();
         client
     }
 
@@ -89,6 +92,7 @@ impl RegistryClient {
             sightings: Arc::default(),
             may_wait: true,
             connections: None,
+            issuer: Issuer::default(),
         }
     }
 
@@ -200,7 +204,7 @@ impl RegistryClient {
         let retry_interval = (self.timeout / MAX_ATTEMPTS).min(MAX_RETRY_INTERVAL);
         let mut backoff = NO_RESPONDERS_BACKOFF;
         let inbox = self.client.new_inbox();
-        let (subject, watched) = (R::subject(), self.connections.as_deref());
+        let (subject, watched) = (self.issuer.publish_subject(R::subject()), self.connections.as_deref());
         let mark = watched.map(|connections| connections.denials.mark());
         let mut denied = std::pin::pin!(async {
             match (watched, mark) {

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::nats_headers::set_by_server;
 use crate::stream::{Cancellation, DroppedStreams, Inflow};
+use agentnet_nats::Issuer;
 
 /// Replies to one request that may be queued: all but one are forged. Boxed, because a channel allocates memory for many at once.
 const REPLY_QUEUE_CAPACITY: usize = 64;
@@ -24,6 +25,8 @@ const REPLY_QUEUE_CAPACITY: usize = 64;
 #[derive(Debug)]
 pub(crate) struct ReplyMux {
     base: String,
+    /// Replies end in the account that sends them (section 23.1); the server's word that there are no responders does not.
+    is_issued: bool,
     next: AtomicU64,
     /// Absent once the node is closing.
     waiters: Mutex<Option<AHashMap<u64, ReplyWaiter>>>,
@@ -40,13 +43,14 @@ enum ReplyWaiter {
 impl ReplyMux {
     /// Below the prefix that the registry offered, which the history captures; else below `_INBOX`, which the registry of the
     /// Python implementation subscribes to.
-    pub(crate) fn new(offered_prefix: Option<&str>, account_id: &str, token: &str) -> Self {
+    pub(crate) fn new(offered_prefix: Option<&str>, account_id: &str, token: &str, issuer: &Issuer) -> Self {
         let base = match usable_reply_prefix(offered_prefix, account_id) {
             Some(prefix) => subject::reply(prefix, account_id, token),
             None => format!("_INBOX.{token}"),
         };
         Self {
             base,
+            is_issued: issuer.account_id().is_some(),
             next: AtomicU64::new(0),
             waiters: Mutex::new(Some(AHashMap::new())),
             dropped: Mutex::new(DroppedStreams::default()),
@@ -55,7 +59,8 @@ impl ReplyMux {
 
     /// What to subscribe to.
     pub(crate) fn wildcard(&self) -> String {
-        format!("{}.*", self.base)
+        let wildcard = if self.is_issued { '>' } else { '*' };
+        format!("{}.{wildcard}", self.base)
     }
 
     /// A reply subject that no request uses.
@@ -126,13 +131,22 @@ impl ReplyMux {
         self.waiters.lock()
     }
 
+    /// The number of the request that a reply is for.
+    fn number(&self, message: &Message) -> Option<u64> {
+        let rest = message.subject.strip_prefix(self.base.as_str())?.get(1..)?;
+        if !self.is_issued {
+            return rest.parse().ok();
+        }
+        match rest.split_once('.') {
+            // The server knows the reply subject alone.
+            None => (message.status == Some(StatusCode::NO_RESPONDERS)).then(|| rest.parse().ok())?,
+            Some((number, _)) => message.status.is_none().then(|| number.parse().ok())?,
+        }
+    }
+
     /// Gives a reply to its waiter. Does not wait: a stream whose reader is too slow fails.
     fn arrived(&self, message: Message) {
-        let number = message
-            .subject
-            .strip_prefix(self.base.as_str())
-            .and_then(|rest| rest.get(1..)?.parse().ok());
-        let Some(number) = number else { return };
+        let Some(number) = self.number(&message) else { return };
         // The server's message that a subject has no responders has a status, and headers of its own.
         if message.status != Some(StatusCode::NO_RESPONDERS)
             && let Some(what) = set_by_server(&message)

@@ -20,7 +20,7 @@ use tracing::Span;
 use crate::connect::NO_CONNECTION;
 use crate::connect::denials::{Action, Denied, Mark};
 use crate::error::{RequestError, SendError};
-use crate::identity::{IgnoredReplies, ReplyExpectation, verify_reply};
+use crate::identity::{Came, IgnoredReplies, ReplyExpectation, verify_reply};
 use crate::message::Message;
 use crate::message_options::{IntoPayload, MessageOptions, message_options};
 use crate::node::AgentNode;
@@ -178,8 +178,9 @@ impl<'a> Exchange<'a> {
         let identity = session.identity.as_ref();
         let publisher = &*session.publisher;
         let replies = session.replies.wildcard();
+        let issued = publisher.issuer.publish_subject(subject.as_str());
         let mut pending = session.replies.expect();
-        let concerns = |denied: &Denied| denied.is(Action::Publish, subject) || denied.is(Action::Subscribe, &replies);
+        let concerns = |denied: &Denied| denied.is(Action::Publish, &issued) || denied.is(Action::Subscribe, &replies);
         let mut denied = Box::pin(publisher.connections.denials.wait(mark, concerns));
         if !publisher.is_connected() {
             Box::pin(publisher.connected()).await;
@@ -201,16 +202,22 @@ impl<'a> Exchange<'a> {
             };
             if reply.status == Some(StatusCode::NO_RESPONDERS) {
                 self.no_responders = true;
-                // Every client can publish this status: under signed identity, a reply may still come.
+                // Every client can publish this status: under signed identity, a reply may still come. In secure mode the server
+                // alone can.
                 match identity {
-                    None => return Ok(None),
-                    Some(_) => continue,
+                    Some(_) if publisher.issuer.account_id().is_none() => continue,
+                    _ => return Ok(None),
                 }
             }
             let origin = Origin::of(&reply);
+            let subject = reply.subject;
             match decode_reply(reply.payload) {
                 Ok(envelope) => checks.push(async move {
-                    let verified = verify_reply(identity, &envelope, expectation).await;
+                    let came = Came {
+                        subject: &subject,
+                        issuer: &publisher.issuer,
+                    };
+                    let verified = verify_reply(identity, came, &envelope, expectation).await;
                     (envelope, origin, verified)
                 }),
                 Err(error) => {

@@ -99,11 +99,20 @@ impl Session {
         let registry = RegistryClient::on(&connection);
         let publisher = Arc::new(Publisher::new(connection));
         let (registration, key) = register(&registry, config, claims_tasks, opened).await?;
+        if let Some(own) = publisher.issuer.account_id()
+            && own != registration.account_id
+        {
+            return Err(StartError::OtherAccount {
+                own: own.to_owned(),
+                registered: registration.account_id,
+            });
+        }
         let heartbeat = Duration::try_from_secs_f64(registration.heartbeat_interval.max(1.0));
         let replies = ReplyMux::new(
             registration.reply_prefix.as_deref(),
             &registration.account_id,
             &ids::token(),
+            &publisher.issuer,
         );
         let sender = Sender {
             agent_id: Text::from(config.agent_id.as_str()),
@@ -173,6 +182,11 @@ impl Session {
         let account_id = self.account_id();
         let mut own = vec![subject::inbox(account_id), subject::receipts(account_id)];
         own.extend(capabilities.iter().map(|capability| subject::capability(capability)));
+        let issuer = &self.publisher.issuer;
+        let own: Vec<String> = own
+            .into_iter()
+            .map(|subject| issuer.subscribe_subject(subject))
+            .collect();
         let concerns = |denied: &Denied| denied.action == Action::Subscribe && own.contains(&denied.subject);
         // Denials take another way through this process than the answer to the round trip.
         let denied = self.publisher.connections.denials.wait(mark, concerns);
@@ -219,6 +233,7 @@ impl Session {
             }
         }
         for (subject, group) in join {
+            let subject = self.publisher.issuer.subscribe_subject(subject);
             let subscription = self.publisher.client.queue_subscribe(subject.clone(), group).await;
             intake.push(subscription.map_err(|error| not_subscribed(subject, error))?);
         }

@@ -65,7 +65,7 @@ impl Chat {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         let target = accounts::full_target(global, self.target.target()?).await?;
         let mut signals = StopSignals::listen()?;
-        let (agent, incoming) = incoming::receive(self.identity.agent("cli_chat", "CLI Chat")?);
+        let (agent, incoming) = incoming::receive(self.identity.agent(global, "cli_chat", "CLI Chat")?);
         let node = join(agent, global, &mut signals, output).await?;
         let thread_id = trimmed(self.thread_id.as_ref())
             .unwrap_or_else(|| ids::prefixed(ids::CLI_THREAD_PREFIX, now().as_unix_millis(), rand::random()));

@@ -12,9 +12,10 @@ mod task_checks;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use agentnet::{ConnectError, RegistryClient};
+use agentnet::{ConnectError, Connection, RegistryClient};
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::rpc::{MailboxStatusRequest, MetricsReply, MetricsRequest};
+use agentnet_protocol::subject::issued;
 use agentnet_registry::health::{self, Health, HealthError};
 use async_nats::{Client, jetstream};
 use bytes::Bytes;
@@ -24,7 +25,7 @@ use tokio::time::timeout;
 
 use crate::args::CallTimeout;
 use crate::commands::identity_args::environment_signs;
-use crate::connection::{checked_url, nats_url};
+use crate::connection::{checked_url, may_ask_health, nats_url};
 use crate::exit::{Exit, Failure};
 use crate::failures::{connect_failure, registry_failure};
 use crate::global::Global;
@@ -55,10 +56,11 @@ impl Doctor {
         let url = nats_url(global);
         let shown = checked_url(&url)?.redacted();
         let signs = environment_signs()?;
+        let asks_health = may_ask_health(global);
         let mut signals = StopSignals::listen()?;
         let spinner = Spinner::start(output, format!("examining {shown}"));
         let report = signals
-            .unless(async { Ok(self.examine(&url, &shown, signs).await) })
+            .unless(async { Ok(self.examine(&url, &shown, signs, asks_health).await) })
             .await?;
         spinner.end();
         match output.is_json() {
@@ -72,19 +74,21 @@ impl Doctor {
         }
     }
 
-    async fn examine(&self, url: &str, shown: &str, signs: bool) -> Report {
+    async fn examine(&self, url: &str, shown: &str, signs: bool, asks_health: bool) -> Report {
         let mut report = Report::default();
-        let Some(client) = connect(url, shown, &mut report).await else {
+        let Some(connection) = connect(url, shown, &mut report).await else {
             report.skip_rest("there is no connection");
             return report;
         };
-        server(&client, &mut report).await;
-        self.registry(&client, url, signs, &mut report).await;
+        server(connection.nats(), connection.account_id().is_some(), &mut report).await;
+        let health_url = Some(url).filter(|_| asks_health);
+        self.registry(&connection, health_url, signs, &mut report).await;
         report
     }
 
-    async fn registry(&self, client: &Client, url: &str, signs: bool, report: &mut Report) {
-        let registry = RegistryClient::new(client.clone()).with_timeout(self.timeout.duration());
+    /// `health_url` is absent for members that may not ask for the health of a registry.
+    async fn registry(&self, connection: &Connection, health_url: Option<&str>, signs: bool, report: &mut Report) {
+        let registry = RegistryClient::on(connection).with_timeout(self.timeout.duration());
         let (asked_at, since) = (now(), Instant::now());
         let metrics = match registry.call(&MetricsRequest).await {
             Ok(metrics) => metrics,
@@ -96,9 +100,14 @@ impl Doctor {
             }
         };
         let took = since.elapsed();
-        let duplicates =
-            registry_checks::duplicates(&metrics.server_id, count_registries(client, &metrics.server_id).await);
-        let health = health_of(&metrics, url).await;
+        let (duplicates, health) = match health_url {
+            Some(url) => {
+                let found = count_registries(connection, &metrics.server_id).await;
+                let duplicates = registry_checks::duplicates(&metrics.server_id, found);
+                (duplicates, health_of(&metrics, url).await)
+            }
+            None => (None, None),
+        };
         let signing = health
             .as_ref()
             .and_then(|asked| registry_checks::signing(asked.as_ref().ok()?, signs));
@@ -117,10 +126,14 @@ impl Doctor {
         let dropped = health
             .as_ref()
             .and_then(|asked| registry_checks::dropped(asked.as_ref().ok()?));
-        report.add(Check::Store, store(health));
+        let store = match health_url {
+            Some(_) => store(health),
+            None => Finding::skip("not checked: only operators may ask a registry for its health"),
+        };
+        report.add(Check::Store, store);
         report.add(Check::Lag, Finding::worst(registry_checks::lag(&metrics), [dropped]));
-        report.add(Check::Mailbox, self.mailboxes(client).await);
-        report.add(Check::Tasks, self.tasks(client).await);
+        report.add(Check::Mailbox, self.mailboxes(connection).await);
+        report.add(Check::Tasks, self.tasks(connection).await);
         match registry.list_online().await {
             Ok(online) => report.add(
                 Check::Sessions,
@@ -130,23 +143,23 @@ impl Doctor {
         }
     }
 
-    async fn mailboxes(&self, client: &Client) -> Finding {
+    async fn mailboxes(&self, connection: &Connection) -> Finding {
         // On a client of its own: an older registry does not answer, and is then not waited for.
-        let registry = RegistryClient::new(client.clone()).with_timeout(self.timeout.duration());
+        let registry = RegistryClient::on(connection).with_timeout(self.timeout.duration());
         let asked = registry.call(&MailboxStatusRequest::default()).await;
         mailbox_checks::mailboxes(asked, now())
     }
 
-    async fn tasks(&self, client: &Client) -> Finding {
-        let registry = RegistryClient::new(client.clone()).with_timeout(self.timeout.duration());
+    async fn tasks(&self, connection: &Connection) -> Finding {
+        let registry = RegistryClient::on(connection).with_timeout(self.timeout.duration());
         task_checks::tasks(task_checks::ask(&registry, now()).await, now())
     }
 }
 
-async fn connect(url: &str, shown: &str, report: &mut Report) -> Option<Client> {
+async fn connect(url: &str, shown: &str, report: &mut Report) -> Option<Connection> {
     let since = Instant::now();
-    match agentnet::connect(url, "agentnet-cli-doctor").await {
-        Ok(client) => {
+    match Connection::open(url, "agentnet-cli-doctor").await {
+        Ok(connection) => {
             report.add(
                 Check::Connection,
                 Finding::pass(format!(
@@ -154,8 +167,11 @@ async fn connect(url: &str, shown: &str, report: &mut Report) -> Option<Client> 
                     since.elapsed().as_millis().max(1)
                 )),
             );
-            report.add(Check::Token, server_checks::token(url, &client.server_info().host));
-            Some(client)
+            report.add(
+                Check::Token,
+                server_checks::token(url, &connection.nats().server_info().host),
+            );
+            Some(connection)
         }
         Err(error) => {
             let refused = matches!(error, ConnectError::Refused { .. });
@@ -172,12 +188,17 @@ async fn connect(url: &str, shown: &str, report: &mut Report) -> Option<Client> 
     }
 }
 
-async fn server(client: &Client, report: &mut Report) {
+async fn server(client: &Client, is_secure: bool, report: &mut Report) {
     let info = client.server_info();
     report.add(
         Check::Server,
         server_checks::server(&info.version, &info.server_name, info.cluster.as_deref()),
     );
+    if is_secure {
+        let why = "not checked: in secure mode, registries alone have rights in JetStream";
+        report.add(Check::JetStream, Finding::skip(why));
+        return;
+    }
     let mut context = jetstream::new(client.clone());
     context.set_timeout(Duration::from_secs(3));
     let account = match context.query_account().await {
@@ -234,12 +255,17 @@ fn store(health: Option<Result<Health, HealthError>>) -> Finding {
 }
 
 /// The number of registries with this server id; 0 without an answer.
-async fn count_registries(client: &Client, server_id: &str) -> usize {
+async fn count_registries(connection: &Connection, server_id: &str) -> usize {
+    let client = connection.nats();
     let inbox = client.new_inbox();
     let Ok(mut answers) = client.subscribe(inbox.clone()).await else {
         return 0;
     };
-    let asked = client.publish_with_reply(health::subject(server_id), inbox, Bytes::new());
+    let subject = match connection.account_id() {
+        Some(own) => issued(&health::subject(server_id), own),
+        None => health::subject(server_id),
+    };
+    let asked = client.publish_with_reply(subject, inbox, Bytes::new());
     if asked.await.is_err() {
         return 0;
     }

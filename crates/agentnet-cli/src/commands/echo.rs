@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use super::identity_args::SigningArgs;
 use crate::account_names::AccountNames;
 use crate::args::trimmed;
-use crate::connection::join;
+use crate::cli::SPEAKER_ARGUMENT;
+use crate::connection::{join, names_identity, own_username};
 use crate::exit::{Exit, Failure};
 use crate::global::Global;
 use crate::output::sanitize::{clean, or_dash, preview};
@@ -21,11 +22,14 @@ use crate::signals::StopSignals;
 /// Maximum of `--max-pending`: the memory of the queue is allocated at the start.
 const MAX_PENDING: i64 = 1_000_000;
 
+/// The username without an option.
+pub(crate) const DEFAULT_USERNAME: &str = "echo";
+
 #[derive(Debug, Args)]
 pub(crate) struct Echo {
-    /// Username to join with
-    #[arg(long, value_name = "NAME", default_value = "echo", value_parser = crate::args::not_blank)]
-    username: String,
+    /// Username to join with [default: echo; with --identity that of the identity]
+    #[arg(id = SPEAKER_ARGUMENT, long = "username", value_name = "NAME", value_parser = crate::args::not_blank)]
+    username: Option<String>,
     /// Display name [default: the username]
     #[arg(long, value_name = "TEXT", value_parser = crate::args::not_blank)]
     name: Option<String>,
@@ -86,11 +90,12 @@ impl Echo {
         output: Output,
         handled: mpsc::Sender<Handled>,
     ) -> Result<AgentNode, Exit> {
-        let name = trimmed(self.name.as_ref()).unwrap_or_else(|| self.username.clone());
+        let username = self.username(global);
+        let name = trimmed(self.name.as_ref()).unwrap_or_else(|| username.clone());
         let conformance = self.conformance;
         let mut agent = AgentNode::builder("cli_echo")
             .name(name)
-            .username(&self.username)
+            .username(username)
             .capabilities(&self.capabilities)
             .limits(|limits| self.raise(limits))
             .on_message(move |message: Message, context: Context| {
@@ -110,6 +115,14 @@ impl Echo {
             agent = agent.metrics_addr(address);
         }
         join(self.signing.apply(agent)?, global, signals, output).await
+    }
+
+    fn username(&self, global: &Global) -> String {
+        match trimmed(self.username.as_ref()) {
+            Some(username) => username,
+            None if names_identity(global) => own_username(global),
+            None => DEFAULT_USERNAME.to_owned(),
+        }
     }
 
     fn raise(&self, limits: &mut Limits) {

@@ -10,9 +10,9 @@ use agentnet_protocol::signature::{SigningKey, key_file_name};
 use clap::Args;
 
 use crate::args::{not_blank, trimmed};
-use crate::connection::join;
+use crate::cli::SPEAKER_ARGUMENT;
+use crate::connection::{join, own_username};
 use crate::data_dir;
-use crate::default_username::default_username;
 use crate::exit::{Exit, Failure};
 use crate::failures::{key_failure, registry_failure};
 use crate::global::Global;
@@ -23,8 +23,8 @@ use crate::signals::StopSignals;
 /// The agent that sends.
 #[derive(Debug, Args)]
 pub(crate) struct IdentityArgs {
-    /// Username to speak as [default: cli_USER_HOST]
-    #[arg(long = "as", value_name = "USERNAME", value_parser = not_blank)]
+    /// Username to speak as [default: that of the credential; without one cli_USER_HOST]
+    #[arg(id = SPEAKER_ARGUMENT, long = "as", value_name = "USERNAME", value_parser = not_blank)]
     speak_as: Option<String>,
     #[command(flatten)]
     signing: SigningArgs,
@@ -131,8 +131,8 @@ impl IdentityArgs {
     }
 
     /// The username of the agent.
-    pub(crate) fn username(&self) -> String {
-        trimmed(self.speak_as.as_ref()).unwrap_or_else(default_username)
+    pub(crate) fn username(&self, global: &Global) -> String {
+        trimmed(self.speak_as.as_ref()).unwrap_or_else(|| own_username(global))
     }
 
     /// Joins the network as this user's command line: an agent without a message handler.
@@ -144,14 +144,14 @@ impl IdentityArgs {
         agent_id: &str,
         name: &str,
     ) -> Result<AgentNode, Exit> {
-        join(self.agent(agent_id, name)?, global, signals, output).await
+        join(self.agent(global, agent_id, name)?, global, signals, output).await
     }
 
     /// The builder of that agent.
-    pub(crate) fn agent(&self, agent_id: &str, name: &str) -> Result<AgentBuilder, Failure> {
+    pub(crate) fn agent(&self, global: &Global, agent_id: &str, name: &str) -> Result<AgentBuilder, Failure> {
         let agent = AgentNode::builder(agent_id)
             .name(name)
-            .username(self.username())
+            .username(self.username(global))
             .keep_profile();
         self.signing.apply(agent)
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use agentnet_protocol::json::ObjectWriter;
+use agentnet_protocol::subject::REGISTRY_ACCOUNT_PREFIX;
 use agentnet_registry::health::{self, Health};
 use clap::Args;
 
@@ -77,7 +78,11 @@ impl Registry {
 async fn check_health(url: String, settings: &RegistrySettings, output: Output) -> Result<(), Exit> {
     let ask = async {
         let config = settings.config(url).map_err(|failure| in_one_line(&failure.text()))?;
-        let answer = health::ask(&config.nats_url, &config.server_id, HEALTH_CHECK_TIMEOUT).await;
+        // In secure mode, the credential names the registry.
+        let url = checked_url(&config.nats_url).map_err(|failure| in_one_line(&failure.text()))?;
+        let own = url.issuer().and_then(|own| own.strip_prefix(REGISTRY_ACCOUNT_PREFIX));
+        let server_id = own.unwrap_or(&config.server_id);
+        let answer = health::ask(&config.nats_url, server_id, HEALTH_CHECK_TIMEOUT).await;
         let health = answer.map_err(|error| in_one_line(&error.to_string()))?;
         if let Some(problem) = &health.store_problem {
             let Health { server_id, store, .. } = &health;

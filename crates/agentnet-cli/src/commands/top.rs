@@ -34,7 +34,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use crate::connection::{checked_url, nats_url};
+use crate::connection::{check_observes, checked_url, nats_url};
 use crate::exit::{Exit, Failure};
 use crate::failures::connect_failure;
 use crate::global::Global;
@@ -80,6 +80,7 @@ impl Top {
             let failure = Failure::refused("top needs a terminal to draw on and to read keys from");
             return Err(failure.hint("--once prints one picture of it as text").into());
         }
+        check_observes(global)?;
         let url = nats_url(global);
         let mut signals = StopSignals::listen()?;
         let work = async {

@@ -13,12 +13,15 @@ use std::time::Duration;
 
 use agentnet::RegistryClient;
 use agentnet_nats::NatsUrl;
-use agentnet_protocol::subject::{ALL_INBOXES, ALL_MAILBOX_EVENTS, ALL_TASK_EVENTS, routable_capability};
+use agentnet_protocol::subject::{
+    ALL_INBOXES, ALL_ISSUED_INBOXES, ALL_ISSUED_MAILBOXES, ALL_MAILBOX_EVENTS, ALL_TASK_EVENTS, routable_capability,
+};
 use clap::Args;
 use tokio::task::JoinSet;
 
 use crate::account_names::AccountNames;
-use crate::connection::{checked_url, nats_url};
+use crate::connection::taps::{tap, taps};
+use crate::connection::{check_observes, checked_url, nats_url};
 use crate::did_you_mean;
 use crate::exit::{Exit, Failure};
 use crate::failures::connect_failure;
@@ -78,6 +81,8 @@ impl Watch {
     pub(crate) async fn run(self, global: &Global, output: Output) -> Result<(), Exit> {
         if let Some(subject) = &self.subject {
             check_subject(subject)?;
+        } else {
+            check_observes(global)?;
         }
         if let Some(name) = self.filter.capability().filter(|name| !routable_capability(name)) {
             let failure = Failure::refused(format!("nothing can be sent to a capability `{}`", clean(name)));
@@ -117,10 +122,18 @@ impl Watch {
         let spinner = Spinner::start(output, format!("connecting to {}", checked.redacted()));
         // Registry calls use another connection, so that this one receives watched messages only.
         let registry = RegistryClient::connect(url).await.map_err(connect_failure)?;
-        let mut subjects = self.subjects();
+        let issuer = checked.issuer();
+        let mut subjects = match &self.subject {
+            Some(subject) => vec![tap(subject, issuer)],
+            None => taps(self.subjects(), issuer),
+        };
+        if issuer.is_some() && subjects.iter().any(|subject| subject == ALL_ISSUED_INBOXES) {
+            // In token mode, a mailbox delivers to the inbox.
+            subjects.push(ALL_ISSUED_MAILBOXES.to_owned());
+        }
         let watched = subjects.join(", ");
         if self.pairs_receipts() {
-            subjects.push(ALL_RECEIPTS.to_owned());
+            subjects.push(tap(ALL_RECEIPTS, issuer));
         }
         let mut feed = WatchFeed::open(&checked, &subjects).await?;
         spinner.end();
@@ -128,7 +141,7 @@ impl Watch {
         let mismatch = self
             .subject
             .as_deref()
-            .and_then(|subject| subjects::mismatch_note(subject, &self.filter));
+            .and_then(|subject| subjects::mismatch_note(subject, &self.filter, issuer));
         for note in mismatch
             .into_iter()
             .chain(self.filter.kind().and_then(did_you_mean::kind_note))
@@ -138,7 +151,7 @@ impl Watch {
         // Cancelled when this function returns.
         let mut asking = JoinSet::new();
         asking.spawn(typo_hints::print(registry.clone(), self.filter.clone(), output));
-        let mut printer = Printer::new(self, AccountNames::open(registry).await, output);
+        let mut printer = Printer::new(self, AccountNames::open(registry).await, issuer.is_some(), output);
         let mut left = Some(self.max_messages).filter(|most| *most > 0);
         loop {
             let mut taken = feed.next(output).await;

@@ -122,6 +122,10 @@ async fn watch(launch: Launch, mut child: Child, pid: Arc<AtomicU32>, mut stoppe
         };
         pid.store(child.id().unwrap_or_default(), Ordering::Relaxed);
         tracing::info!(pid = child.id(), "nats-server runs again");
+        if launch.settings.token().is_none() {
+            // The registry may have written the users after the server had read them, and before it could take a signal.
+            signal(&child, Signal::HUP);
+        }
     }
 }
 
@@ -129,12 +133,16 @@ fn ending(status: &io::Result<ExitStatus>) -> String {
     status.as_ref().map_or_else(ToString::to_string, ToString::to_string)
 }
 
+/// Sends a signal, unless the process has ended.
+fn signal(child: &Child, signal: Signal) {
+    if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
 /// SIGTERM, and after [`STOP_TIMEOUT`] SIGKILL.
 async fn end(mut child: Child) {
-    if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
-        // Fails only if the process has ended.
-        let _ = kill_process(pid, Signal::TERM);
-    }
+    signal(&child, Signal::TERM);
     if timeout(STOP_TIMEOUT, child.wait()).await.is_err() {
         tracing::warn!(
             "nats-server did not end within {} s; killing it",

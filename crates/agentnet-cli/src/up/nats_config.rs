@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use agentnet_nats::IDENTITY_SCHEME;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::address::{host_port, is_loopback, local_host};
@@ -33,7 +34,23 @@ const USERINFO_ESCAPES: &AsciiSet = &CONTROLS
     .add(b'}')
     .add(b',');
 
-/// Addresses, token and files of a server.
+/// Who may connect to a server.
+#[derive(Debug, Clone)]
+pub(crate) enum Access {
+    /// Everybody who has this token; each may do everything.
+    Token(String),
+    /// The members of a network in secure mode, each with rights of its own.
+    Members {
+        /// The file with the users, relative to the configuration file.
+        users: PathBuf,
+        /// Where the server writes its process id.
+        pid: PathBuf,
+        /// The identity file of the registry, by which this program reaches the server.
+        registry: PathBuf,
+    },
+}
+
+/// Addresses, access and files of a server.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerSettings {
     /// The server name, by which its greeting is recognised.
@@ -42,8 +59,8 @@ pub(crate) struct ServerSettings {
     pub(crate) host: String,
     /// Port to listen on.
     pub(crate) port: u16,
-    /// The token that clients must send.
-    pub(crate) token: String,
+    /// Who may connect.
+    pub(crate) access: Access,
     /// Port of the HTTP monitoring pages, if they are served.
     pub(crate) monitor_port: Option<u16>,
     /// The listener for browsers, if there is one.
@@ -73,7 +90,7 @@ impl ServerSettings {
             "# Written by `agentnet up` at every start: changes are lost.\n\
              server_name: {}\n\
              listen: {}\n\
-             authorization {{ token: {} }}\n\
+             {}\
              # What comes faster than it is written waits; by itself the server drops it beyond 10,000 messages.\n\
              jetstream {{ store_dir: {}, sync_interval: \"10s\", max_buffered_msgs: 1000000, \
              max_buffered_size: 256MB }}\n\
@@ -82,7 +99,7 @@ impl ServerSettings {
              logfile_max_num: 3\n",
             quoted(&self.name),
             quoted(&host_port(&self.host, self.port)),
-            quoted(&self.token),
+            self.access.text(),
             quoted(&self.store_dir.to_string_lossy()),
             quoted(&self.log.to_string_lossy()),
         );
@@ -104,13 +121,50 @@ impl ServerSettings {
         }
     }
 
-    /// The URL for clients on this machine.
+    /// The URL for this program, with its credential.
     pub(crate) fn url(&self) -> String {
-        format!(
-            "nats://{}@{}",
-            utf8_percent_encode(&self.token, USERINFO_ESCAPES),
-            host_port(local_host(&self.host), self.port)
-        )
+        match &self.access {
+            Access::Token(token) => format!(
+                "nats://{}@{}",
+                utf8_percent_encode(token, USERINFO_ESCAPES),
+                host_port(local_host(&self.host), self.port)
+            ),
+            Access::Members { registry, .. } => format!("{IDENTITY_SCHEME}{}", registry.display()),
+        }
+    }
+
+    /// The URL for clients on this machine, without a credential.
+    pub(crate) fn plain_url(&self) -> String {
+        format!("nats://{}", host_port(local_host(&self.host), self.port))
+    }
+
+    /// The token that clients must send, if it is by a token that they get in.
+    pub(crate) fn token(&self) -> Option<&str> {
+        match &self.access {
+            Access::Token(token) => Some(token),
+            Access::Members { .. } => None,
+        }
+    }
+}
+
+impl Access {
+    /// The part of the configuration, with its line break.
+    ///
+    /// The system account has no users: nobody may use it. No user is the default, so a client without a credential is refused.
+    fn text(&self) -> String {
+        match self {
+            Self::Token(token) => format!("authorization {{ token: {} }}\n", quoted(token)),
+            Self::Members { users, pid, .. } => format!(
+                "pid_file: {}\n\
+                 max_control_line: 64KB\n\
+                 max_connections: 10000\n\
+                 system_account: SYS\n\
+                 accounts {{\n    SYS {{ users: [] }}\n    AGENTNET {{\n        jetstream: enabled\n        \
+                 include {}\n    }}\n}}\n",
+                quoted(&pid.to_string_lossy()),
+                quoted(&users.to_string_lossy()),
+            ),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The parts of a network, started in the order of their dependencies: data directory, nats-server, database, registry.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +10,10 @@ use agentnet_protocol::json::ObjectWriter;
 use agentnet_registry::{Failed, Registry, RegistryConfig, RegistryHandle, StartError};
 use agentnet_store::{Store, StoreError, sqlite_url};
 
-use super::locate::{self, NatsProgram};
 use super::lock::LockedDataDir;
-use super::nats::NatsServer;
-use super::nats_config::ServerSettings;
+use super::own_server::{OwnBroker, OwnServer};
+use super::secure::{Mode, SecureFiles};
 use super::uninterrupted::Uninterrupted;
-use super::websocket::WebSocketSettings;
 use crate::commands::registry_settings::RegistrySettings;
 use crate::connection::checked_url;
 use crate::data_dir::DataLocation;
@@ -39,87 +37,56 @@ pub(crate) enum Broker {
     /// A server that runs already.
     External { url: String },
     /// A child process.
-    Own {
-        host: String,
-        port: u16,
-        token: String,
-        monitor_port: Option<u16>,
-        websocket: Option<WebSocketSettings>,
-        program: Option<PathBuf>,
-    },
+    Own(OwnBroker),
 }
 
 /// A running network.
 pub(crate) struct Stack {
     pub(crate) registry: RunningRegistry,
     pub(crate) nats: Option<OwnServer>,
-    /// The server's address, with its token.
+    /// The server's address, with its token, or with the identity of the registry.
     pub(crate) url: String,
+    /// The files of the secure mode, if the network is in it.
+    pub(crate) secure: Option<SecureFiles>,
     /// The last field, so that its lock is released last.
     pub(crate) data_dir: LockedDataDir,
-}
-
-/// The nats-server child and its settings.
-pub(crate) struct OwnServer {
-    pub(crate) server: NatsServer,
-    pub(crate) program: NatsProgram,
-    pub(crate) settings: ServerSettings,
 }
 
 impl Stack {
     /// Starts all parts. If one fails, stops those that were started.
     pub(crate) async fn start(plan: Plan, mut note: impl FnMut(String)) -> Result<Self, Failure> {
         let data_dir = LockedDataDir::take(&plan.data_dir)?;
-        let (nats, url) = match plan.broker {
-            Broker::External { url } => (None, url),
-            Broker::Own {
-                host,
-                port,
-                token,
-                monitor_port,
-                mut websocket,
-                program,
-            } => {
-                let program = locate::find(program.as_deref(), &mut note).await?;
-                let port = choose_ports(&host, port, websocket.as_mut())?;
-                if let Some(websocket) = &websocket {
-                    websocket.lost_origins(&program.version).into_iter().for_each(&mut note);
+        let (nats, url, secure) = match plan.broker {
+            Broker::External { url } => (None, url, None),
+            Broker::Own(own) => {
+                let config = plan.settings.config(String::new())?;
+                if own.mode == Mode::Secure && config.dev_auth {
+                    return Err(signed_members());
                 }
-                let settings = ServerSettings {
-                    name: format!("agentnet-up-{}", std::process::id()),
-                    port,
-                    host,
-                    token,
-                    monitor_port,
-                    websocket,
-                    store_dir: data_dir.join("jetstream"),
-                    log: data_dir.join("nats-server.log"),
-                };
-                let server = NatsServer::start(program.clone(), settings.clone(), data_dir.join("nats.conf")).await?;
-                let url = settings.url();
-                (
-                    Some(OwnServer {
-                        server,
-                        program,
-                        settings,
-                    }),
-                    url,
-                )
+                let (server, secure) = OwnServer::start(own, &data_dir, &config.server_id, &mut note).await?;
+                let url = server.settings.url();
+                (Some(server), url, secure)
             }
         };
         let database = plan.database_url.unwrap_or_else(|| embedded_database(&data_dir));
         let registry = match plan.settings.config(url.clone()) {
             Ok(mut config) => {
                 config.key_dir.get_or_insert_with(|| registry_keys(&data_dir));
+                config.authority = secure.as_ref().map(SecureFiles::authority);
                 RunningRegistry::start(config, &database).await
             }
             Err(failure) => Err(failure),
+        };
+        let registry = match (registry, &secure, &nats) {
+            (Ok(registry), Some(secure), Some(nats)) => registry.with_operator(secure, nats.settings.plain_url()).await,
+            (registry, ..) => registry,
         };
         match registry {
             Ok(registry) => Ok(Self {
                 registry,
                 nats,
                 url,
+                secure,
                 data_dir,
             }),
             Err(failure) => {
@@ -157,38 +124,6 @@ pub(crate) fn registry_keys(data_dir: &LockedDataDir) -> PathBuf {
     data_dir.join("registry-keys")
 }
 
-/// A free port, other than `taken`.
-fn free_port(host: &str, flag: &str, taken: u16) -> Result<u16, Failure> {
-    loop {
-        let port = TcpListener::bind((host.trim_matches(['[', ']']), 0))
-            .and_then(|listener| listener.local_addr())
-            .map(|address| address.port())
-            .map_err(|error| {
-                Failure::error(format!("cannot listen on {host}: {error}")).hint(format!(
-                    "{flag} must be an address of this machine; 127.0.0.1 is the default"
-                ))
-            })?;
-        if port != taken {
-            return Ok(port);
-        }
-    }
-}
-
-/// The ports of NATS and of the WebSocket, each 0 replaced by a free one.
-fn choose_ports(host: &str, port: u16, websocket: Option<&mut WebSocketSettings>) -> Result<u16, Failure> {
-    let named = websocket.as_ref().map_or(0, |websocket| websocket.address.port);
-    let port = match port {
-        0 => free_port(host, "--host", named)?,
-        port => port,
-    };
-    if let Some(WebSocketSettings { address, .. }) = websocket
-        && address.port == 0
-    {
-        address.port = free_port(&address.host, "--websocket", port)?;
-    }
-    Ok(port)
-}
-
 /// A registry in this process.
 pub(crate) struct RunningRegistry {
     /// `None` while it restarts.
@@ -208,6 +143,12 @@ impl RunningRegistry {
     /// Opens the database and starts the registry on it.
     pub(crate) async fn start(config: RegistryConfig, database_url: &str) -> Result<Self, Failure> {
         let nats = checked_url(&config.nats_url)?;
+        if config.authority.is_some() && nats.member().is_none() {
+            return Err(Failure::refused(
+                "--users-file is for secure mode, and the registry connects without an identity",
+            )
+            .hint("name the registry's identity with --identity FILE or AGENTNET_IDENTITY"));
+        }
         let store = agentnet_store::open(database_url, &config.database)
             .await
             .map_err(|error| registry_start_failure(error.into()))?;
@@ -230,6 +171,19 @@ impl RunningRegistry {
             nats,
             database: without_credentials(database_url),
         })
+    }
+
+    /// Makes the operator of a network in secure mode a member; stops the registry if that fails.
+    async fn with_operator(self, secure: &SecureFiles, url: String) -> Result<Self, Failure> {
+        let Some(handle) = &self.handle else { return Ok(self) };
+        let Err(failure) = secure.make_operator(handle, url).await else {
+            return Ok(self);
+        };
+        if let Some(handle) = self.handle {
+            handle.shutdown().await;
+        }
+        self.store.close().await;
+        Err(failure)
     }
 
     /// The line that reports that the registry is ready.
@@ -303,6 +257,11 @@ impl RunningRegistry {
         };
         signals.unless(stop).await
     }
+}
+
+fn signed_members() -> Failure {
+    Failure::refused("--dev-auth does not work with --secure yet: members do not sign with their identities")
+        .hint("leave --dev-auth and DEV_AUTH out: in secure mode the server proves who sends")
 }
 
 fn registry_start_failure(error: StartError) -> Failure {

@@ -235,7 +235,11 @@ pub(crate) async fn check_database(url: &str, history: &History) -> Vec<String> 
         ));
     }
     for (summary, _) in history.threads.values() {
-        let thread = store.thread(&summary.thread_id).await.unwrap().expect("it was listed");
+        let thread = store
+            .thread(&summary.thread_id, None)
+            .await
+            .unwrap()
+            .expect("it was listed");
         let stored = (thread.message_count, thread.byte_count, thread.approx_tokens);
         let told = (summary.message_count, summary.byte_count, summary.approx_tokens);
         if stored != told {

@@ -91,6 +91,7 @@ pub fn binary() -> Command {
 pub fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     for name in [
+        "AGENTNET_IDENTITY",
         "AGENTNET_NATS_URL",
         "NATS_URL",
         "DATABASE_URL",
@@ -341,10 +342,15 @@ impl Up {
     }
 
     /// Starts it again on the same data and port, after it has ended.
-    pub async fn again(mut self) -> Self {
+    pub async fn again(self) -> Self {
+        self.again_with("").await
+    }
+
+    /// As [`Up::again`], with more options.
+    pub async fn again_with(mut self, options: &str) -> Self {
         let folder = self.folder.take().unwrap();
         let database = self.database.take();
-        Self::run(folder, database, self.port, "").await
+        Self::run(folder, database, self.port, options).await
     }
 }
 

@@ -4,6 +4,7 @@ mod accounts;
 mod errors;
 mod history;
 mod mailbox;
+mod members;
 mod tasks;
 
 use std::collections::BTreeMap;

@@ -12,6 +12,7 @@ const MODULES: &[&str] = &[
     include_str!("payloads.rs"),
     include_str!("receiver.rs"),
     include_str!("records.rs"),
+    include_str!("secure.rs"),
     include_str!("tasks.rs"),
     include_str!("threads.rs"),
     include_str!("times.rs"),

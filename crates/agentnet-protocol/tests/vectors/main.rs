@@ -16,6 +16,7 @@ mod mailbox;
 mod payloads;
 mod receiver;
 mod records;
+mod secure;
 mod tasks;
 mod threads;
 mod times;

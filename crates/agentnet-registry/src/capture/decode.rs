@@ -6,6 +6,7 @@ use agentnet_protocol::{Envelope, Text, Timestamp, json, thread};
 use agentnet_store::model::{Message, NewMessage};
 use bytes::Bytes;
 
+use super::proof::Proof;
 use crate::task_ledger::messages::CapturedTask;
 
 /// Whether a body can be a message: an object with `message_id` somewhere in it. That sorts out most bodies on `_INBOX.>`
@@ -23,13 +24,17 @@ pub(crate) struct Captured {
     pub(crate) task: Option<Box<CapturedTask>>,
 }
 
-/// Decodes a body. `None` if it is no message: not an object, not readable, or without a message id.
-pub(crate) fn captured(body: Bytes, received_at: Timestamp, chars_per_token: f64) -> Option<Captured> {
+/// Decodes a body. `None` if it is no message: not an object, not readable, or without a message id; and if it names another
+/// sender than the one that has proven to have published it (PROTOCOL.md section 23.6): its receivers refuse it too.
+pub(crate) fn captured(body: Bytes, proof: &Proof, received_at: Timestamp, chars_per_token: f64) -> Option<Captured> {
     let envelope = envelope(body)?;
-    Some(Captured {
-        task: CapturedTask::read(&envelope, received_at),
-        new: new_message(envelope, received_at, chars_per_token),
-    })
+    if !proof.vouches_for(&envelope) {
+        return None;
+    }
+    let task = CapturedTask::read(&envelope, received_at);
+    let mut new = new_message(envelope, received_at, chars_per_token);
+    new.message.issuer = proof.issuer().map(str::to_owned);
+    Some(Captured { new, task })
 }
 
 /// Decodes a body, as [`captured`], whatever it says about tasks.
@@ -56,6 +61,7 @@ fn new_message(envelope: Envelope, received_at: Timestamp, chars_per_token: f64)
         auth_scheme: scheme
             .map(|auth| auth.get("scheme").text().into_owned())
             .unwrap_or_default(),
+        issuer: None,
         message_id: owned(envelope.message_id),
         parent_message_id: envelope.parent_message_id.map(owned),
         from_agent: owned(envelope.from_agent),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agentnet_nats::end;
+use agentnet_nats::{Issuer, end};
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::subject::REGISTRY_GROUP;
 use async_nats::{Client, Subscriber};
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::decode;
 use super::in_flight::InFlight;
+use super::proof::Proof;
 use super::queue::Queue;
 use crate::clock::Now;
 use crate::error::StartError;
@@ -25,6 +26,7 @@ const HANDLER: (&str, &str) = ("account_message", "handler.account_message");
 #[derive(Debug, Clone)]
 pub(crate) struct Ingest {
     pub(crate) client: Client,
+    pub(crate) issuer: Issuer,
     pub(crate) queue: Arc<Queue>,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) metrics: Arc<Metrics>,
@@ -62,17 +64,25 @@ impl Ingest {
 
     async fn push_tapped(&self, message: async_nats::Message) {
         if decode::may_be_message(&message.payload) {
-            self.push(message.payload, Now::read().time, None).await;
+            let proof = Proof::of(&self.issuer, &message.subject);
+            self.push(message.payload, proof, Now::read().time, None).await;
         } else {
             self.metrics.ignored.add(1);
         }
     }
 
-    /// Decodes a body into the queue. One that is no message is acknowledged at once.
-    pub(super) async fn push(&self, body: Bytes, received_at: Timestamp, ack: Option<async_nats::Subject>) {
+    /// Decodes a body into the queue. One that is no message, or that names another sender than its issuer, is acknowledged at
+    /// once: its receivers refuse it too (PROTOCOL.md section 23.6).
+    pub(super) async fn push(
+        &self,
+        body: Bytes,
+        proof: Proof,
+        received_at: Timestamp,
+        ack: Option<async_nats::Subject>,
+    ) {
         let since = Instant::now();
         let bytes = body.len();
-        let captured = decode::captured(body, received_at, self.chars_per_token);
+        let captured = decode::captured(body, &proof, received_at, self.chars_per_token);
         self.metrics.handled(HANDLER, since, false);
         let ticket = ack.map(|ack| self.in_flight.add(ack, since));
         match captured {

@@ -11,6 +11,7 @@ use futures::StreamExt as _;
 use tokio::sync::watch;
 
 use super::ingest::Ingest;
+use super::proof::Proof;
 use super::stream::{Jetstream, PullConsumer};
 use super::unreadable;
 use crate::clock::Now;
@@ -280,9 +281,11 @@ async fn push(ingest: &Ingest, jetstream: &Jetstream, message: Message) {
         i64::try_from(micros).ok().map(Timestamp::from_micros)
     });
     let message = message.message;
+    let proof = Proof::of(&ingest.issuer, &message.subject);
     ingest
         .push(
             message.payload,
+            proof,
             published.unwrap_or_else(|| Now::read().time),
             message.reply,
         )

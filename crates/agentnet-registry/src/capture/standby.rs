@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::ingest::Ingest;
+use super::proof::Proof;
 use super::stream::Jetstream;
 use crate::connect::Connection;
 use crate::error::StartError;
@@ -45,6 +46,7 @@ pub(super) const ELECTION_TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone)]
 struct TappedMessage {
     body: Bytes,
+    proof: Proof,
     at: Instant,
     received_at: Timestamp,
     /// Whether the stream captures its subject too.
@@ -161,6 +163,7 @@ async fn election(stopped: Option<Instant>) {
 async fn store(ingest: Ingest, mut replayed: mpsc::Receiver<TappedMessage>) {
     while let Some(TappedMessage {
         body,
+        proof,
         received_at,
         streamed,
         ..
@@ -169,7 +172,7 @@ async fn store(ingest: Ingest, mut replayed: mpsc::Receiver<TappedMessage>) {
         if streamed {
             ingest.metrics.recovered.add(1);
         }
-        ingest.push(body, received_at, None).await;
+        ingest.push(body, proof, received_at, None).await;
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use agentnet_nats::Issuer;
 use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, ALL_REPLIES};
 use async_nats::Client;
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
@@ -12,6 +13,7 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 use async_nats::jetstream::{self, Context, ErrorCode};
 use tokio_util::sync::CancellationToken;
 
+use super::captured_subjects;
 use super::in_flight::ACK_WAIT;
 use crate::config::{CaptureStorage, RegistryConfig};
 use crate::error::StartError;
@@ -43,12 +45,16 @@ pub(crate) struct Jetstream {
 }
 
 /// Sets up stream and consumer. `None` if the server has no JetStream.
-pub(crate) async fn open(client: &Client, config: &RegistryConfig) -> Result<Option<Jetstream>, StartError> {
+pub(crate) async fn open(
+    client: &Client,
+    issuer: &Issuer,
+    config: &RegistryConfig,
+) -> Result<Option<Jetstream>, StartError> {
     let mut context = jetstream::new(client.clone());
     context.set_timeout(REQUEST_TIMEOUT);
     let mut jetstream = Jetstream {
         context,
-        stream: stream_config(config),
+        stream: stream_config(issuer, config),
         is_new: false,
     };
     let mut asked = false;
@@ -83,11 +89,11 @@ fn disabled(code: ErrorCode) -> bool {
     )
 }
 
-fn stream_config(config: &RegistryConfig) -> Config {
+fn stream_config(issuer: &Issuer, config: &RegistryConfig) -> Config {
     Config {
         name: STREAM.to_owned(),
         description: Some("agentnet messages on their way into the history".to_owned()),
-        subjects: [ALL_INBOXES, ALL_CAPABILITIES, ALL_REPLIES].map(str::to_owned).to_vec(),
+        subjects: captured_subjects(issuer, &[ALL_INBOXES, ALL_CAPABILITIES, ALL_REPLIES]),
         // A message leaves the stream when it is in the store.
         retention: RetentionPolicy::WorkQueue,
         discard: DiscardPolicy::Old,

@@ -268,6 +268,7 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::super::decode::captured;
+    use super::super::proof::Proof;
     use super::*;
     use crate::clock::Now;
 
@@ -277,7 +278,7 @@ mod tests {
             r#"{{"message_id":"{id}","from_account_id":"a","to_account_id":"b","payload":{{"type":"task.assign","task_id":"{id}"}}}}"#
         );
         Item {
-            captured: captured(body.into(), Now::read().time, 4.0).unwrap(),
+            captured: captured(body.into(), &Proof::NotNeeded, Now::read().time, 4.0).unwrap(),
             ticket,
             bytes: 1,
             room: None,

@@ -1,6 +1,7 @@
 //! The table of settings: from it come the defaults, the environment lookup, the limits, and the flags and `--help` of the
 //! command line.
 
+mod secure;
 mod tasks;
 
 use std::time::Duration;
@@ -239,6 +240,8 @@ pub const SETTINGS: &[Setting] = &[
         set: |config, value| assign(&mut config.key_dir, text(value).map(|path| Some(path.into()))),
         limit: NO_LIMIT,
     },
+    secure::USERS_FILE,
+    secure::PID_FILE,
     Setting {
         variable: "AGENTNET_MAX_METADATA_BYTES",
         flag: Some("max-metadata-bytes"),

@@ -105,6 +105,8 @@ fn every_variable_is_read() {
         ("AGENTNET_CAPTURE_STORAGE", "Memory"),
         ("AGENTNET_CAPTURE_REPLICAS", "3"),
         ("AGENTNET_METRICS_ADDR", " [::1]:9464 "),
+        ("AGENTNET_USERS_FILE", "/users.conf"),
+        ("AGENTNET_NATS_PID_FILE", " /nats.pid "),
     ])
     .unwrap();
     let expected = RegistryConfig {
@@ -138,6 +140,7 @@ fn every_variable_is_read() {
         dev_auth_max_skew: Duration::from_secs(60),
         dev_auth_nonce_ttl: Duration::from_secs(90),
         key_dir: Some("/keys".into()),
+        authority: None,
         offline_replies: false,
         max_metadata_bytes: 1000,
         max_new_accounts_per_second: 7,
@@ -156,6 +159,7 @@ fn every_variable_is_read() {
         capture_storage: CaptureStorage::Memory,
         capture_replicas: 3,
         metrics_addr: Some("[::1]:9464".parse().unwrap()),
+        authority: Some(Authority::file("/users.conf".into(), "/nats.pid".into())),
     };
     assert_eq!(config, expected);
 }

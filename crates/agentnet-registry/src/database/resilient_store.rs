@@ -1,5 +1,6 @@
 //! The store with a timeout on every call, and one of two ways to deal with failures.
 
+mod members;
 mod tasks;
 
 use std::time::Duration;
@@ -210,8 +211,8 @@ impl Messages for ResilientStore {
 
 #[async_trait]
 impl Threads for ResilientStore {
-    async fn thread(&self, thread_id: &str) -> Result<Option<Thread>, StoreError> {
-        self.call(|| self.database.store.thread(thread_id)).await
+    async fn thread(&self, thread_id: &str, visible_to: Option<&str>) -> Result<Option<Thread>, StoreError> {
+        self.call(|| self.database.store.thread(thread_id, visible_to)).await
     }
 
     async fn threads(&self, query: &ThreadQuery) -> Result<Page<Thread>, StoreError> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::subject::is_server_header;
-use async_nats::Message;
+use async_nats::{Message, Subject};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -23,7 +23,7 @@ const QUEUE_CAPACITY: usize = 16;
 /// Hands messages to the capture in a task of its own: a full write queue must not hold up the router.
 pub(super) struct Recorder {
     /// `None` where the capture reads every message anyway.
-    queue: Option<mpsc::Sender<(Bytes, Timestamp)>>,
+    queue: Option<mpsc::Sender<(Subject, Bytes, Timestamp)>>,
 }
 
 impl Recorder {
@@ -31,11 +31,11 @@ impl Recorder {
         if capture.mode != CaptureMode::JetStream {
             return Self { queue: None };
         }
-        let (queue, mut messages) = mpsc::channel(QUEUE_CAPACITY);
+        let (queue, mut messages) = mpsc::channel::<(Subject, Bytes, Timestamp)>(QUEUE_CAPACITY);
         let capture = Arc::clone(capture);
         tasks.spawn(Phase::Requests, async move {
-            while let Some((body, received_at)) = messages.recv().await {
-                capture.record(body, received_at).await;
+            while let Some((subject, body, received_at)) = messages.recv().await {
+                capture.record(subject.as_str(), body, received_at).await;
             }
         });
         Self { queue: Some(queue) }
@@ -65,7 +65,7 @@ impl Recorder {
     pub(super) fn record(&self, message: &Message) {
         if let Some(queue) = self.queue.as_ref().filter(|_| is_hidden(message)) {
             // An error means that the registry ends at once.
-            let _ = queue.try_send((message.payload.clone(), Now::read().time));
+            let _ = queue.try_send((message.subject.clone(), message.payload.clone(), Now::read().time));
         }
     }
 }
@@ -73,7 +73,9 @@ impl Recorder {
 /// The same past the queue, waiting for the capture.
 pub(super) async fn record_directly(capture: &Capture, message: &Message) {
     if capture.mode == CaptureMode::JetStream && is_hidden(message) {
-        capture.record(message.payload.clone(), Now::read().time).await;
+        capture
+            .record(&message.subject, message.payload.clone(), Now::read().time)
+            .await;
     }
 }
 

@@ -72,7 +72,7 @@ impl Rejections {
     pub(super) fn check(self: &Arc<Self>, ctx: &Arc<Context>, message: Message) {
         let mut behind_goodbye = false;
         let target = match Subject::parse(&message.subject) {
-            Some(Subject::Inbox { account_id }) => {
+            Some(Subject::Inbox { account_id, .. }) => {
                 if ctx.presence.online(account_id) > 0 {
                     behind_goodbye = ctx.pending_lookups.has_goodbye(account_id);
                     if !behind_goodbye {
@@ -81,7 +81,7 @@ impl Rejections {
                 }
                 Target::Account(account_id.to_owned())
             }
-            Some(Subject::Capability { capability }) if !ctx.presence.serves(capability) => {
+            Some(Subject::Capability { capability, .. }) if !ctx.presence.serves(capability) => {
                 Target::Capability(capability.to_owned())
             }
             _ => return,
@@ -131,6 +131,13 @@ impl Rejections {
         let Ok(envelope) = Envelope::decode(body.clone()) else {
             return;
         };
+        // Its receivers refuse it too (section 23.6).
+        if !ctx
+            .issuer
+            .vouches_for(&message.subject, envelope.from_account_id.as_deref())
+        {
+            return;
+        }
         // A message without reply subject whose sender gets no receipt needs no lookup.
         let sender: Option<Text> = match &reply_to {
             Some(_) => None,
@@ -247,8 +254,9 @@ async fn send_error(ctx: &Context, request: &Envelope, reply_to: async_nats::Sub
         identity.sign(&mut reply);
     }
     let body = reply.encode();
-    if ctx.client.publish(reply_to, body.clone()).await.is_ok() {
+    let reply_to = ctx.issuer.publish_subject(reply_to.as_str());
+    if ctx.client.publish(reply_to.clone(), body.clone()).await.is_ok() {
         // The server does not deliver to this connection what the connection itself publishes.
-        ctx.capture.record(body, now).await;
+        ctx.capture.record(&reply_to, body, now).await;
     }
 }

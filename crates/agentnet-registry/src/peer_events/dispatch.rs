@@ -13,6 +13,7 @@ use crate::clock::Now;
 use crate::context::Context;
 use crate::peers::Origin;
 use crate::presence::apply_events;
+use crate::tasks::Phase;
 
 /// The longest nonce, with its account.
 const MAX_NONCE_BYTES: usize = 2 * MAX_NAME_BYTES + 1;
@@ -39,6 +40,14 @@ pub(crate) fn handle(ctx: &Arc<Context>, body: &[u8], now: Now) {
         ctx.nonces.used_elsewhere(&nonce, proven, now.instant);
     } else if let Some(account_id) = text("rotated").filter(|id| id.len() <= MAX_NAME_BYTES) {
         apply_events::rotated_elsewhere(ctx, account_id.into_owned(), proven);
+    } else if text("members").is_some() {
+        if let Some(members) = ctx.members.clone() {
+            ctx.tasks.spawn(Phase::Requests, async move {
+                if let Err(error) = members.refresh().await {
+                    tracing::warn!(%error, "members that another registry has changed cannot be read yet");
+                }
+            });
+        }
     } else if let Some(name) = text("registry") {
         handle_beat(ctx, &name, origin, &object, now);
     }

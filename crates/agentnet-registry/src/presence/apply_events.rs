@@ -28,7 +28,9 @@ use crate::registration::account_claim;
 const MAX_BYTES_WITHOUT_METADATA: usize = 128 * 1024;
 
 /// A hello (section 7.4); one without session or agent is ignored. `false` if it cannot be read.
-pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
+///
+/// In secure mode it counts only for the account of its caller.
+pub(crate) fn hello(ctx: &Arc<Context>, caller: Option<&str>, body: &[u8], now: Now) -> bool {
     // Some member of it exceeds its limit. Parsing it would take longer than sending it takes a flooder.
     if body.len() > ctx.config.max_metadata_bytes + MAX_BYTES_WITHOUT_METADATA {
         ignored("?", &format!("it has {} bytes", body.len()));
@@ -53,6 +55,14 @@ pub(crate) fn hello(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
     }
     // Register rejects such an id too (section 0.5); a hello has no reply.
     if agent.account_id.as_deref().is_some_and(|id| !valid_account_id(id)) {
+        return false;
+    }
+    if caller.is_some_and(|caller| agent.account_id.as_deref() != Some(caller)) {
+        ignored(&tag, "it names another account than the one that published it");
+        return false;
+    }
+    if caller.is_some_and(|caller| ctx.presence.is_session_of_another(&tag, caller)) {
+        ignored(&tag, "its session is of another account than the one that published it");
         return false;
     }
     let modes = SessionModes::read(&object);
@@ -142,7 +152,7 @@ fn too_many_sessions(ctx: &Context) {
 }
 
 /// A goodbye (section 7.5); `false` if it cannot be read.
-pub(crate) fn goodbye(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
+pub(crate) fn goodbye(ctx: &Arc<Context>, caller: Option<&str>, body: &[u8], now: Now) -> bool {
     if body.len() > MAX_BYTES_WITHOUT_METADATA {
         return false;
     }
@@ -155,6 +165,9 @@ pub(crate) fn goodbye(ctx: &Arc<Context>, body: &[u8], now: Now) -> bool {
         .iter()
         .any(|text| text.len() > MAX_NAME_BYTES)
     {
+        return false;
+    }
+    if caller.is_some_and(|caller| !ctx.presence.is_session_of(&goodbye.session_tag, caller)) {
         return false;
     }
     if ctx.config.dev_auth {

@@ -25,6 +25,13 @@ impl Presence {
         live.is_some_and(|live| live.session.account_id.as_deref() == Some(account_id))
     }
 
+    /// Whether a session is online and of another account.
+    pub(crate) fn is_session_of_another(&self, session_tag: &str, account_id: &str) -> bool {
+        let state = self.lock();
+        let live = state.sessions.get(session_tag);
+        live.is_some_and(|live| live.session.account_id.as_deref() != Some(account_id))
+    }
+
     /// Whether a session is known to have ended: it said goodbye and nothing since.
     pub(crate) fn has_ended(&self, session_tag: &str) -> bool {
         self.has_said_goodbye(session_tag) && !self.knows(session_tag)

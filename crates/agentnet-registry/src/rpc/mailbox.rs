@@ -14,7 +14,7 @@ use agentnet_protocol::rpc::{MailboxPutReply, MailboxPutRequest, Reply as _, Rpc
 use agentnet_protocol::{Envelope, RawJson};
 use agentnet_store::StoreError;
 
-use super::failed_with;
+use super::{Call, failed_with};
 use crate::clock::{Now, now_text};
 use crate::context::Context;
 use crate::mailbox::Kept;
@@ -28,13 +28,14 @@ const LIVE: &str = "live";
 const DELIVERED: &str = "delivered";
 
 /// Keeps a message until its receiver takes it.
-pub(super) async fn put(ctx: &Arc<Context>, request: MailboxPutRequest) -> Result<String, RpcError> {
+pub(super) async fn put(ctx: &Arc<Context>, request: MailboxPutRequest, call: &Call) -> Result<String, RpcError> {
     let now = Now::read();
     let body = request.envelope;
     let envelope = Envelope::decode(body.get().to_owned()).map_err(|error| {
         let refusal = Refusal::new(code::NOT_STORABLE, format!("the message cannot be read: {error}"));
         refused(KeepError::from(refusal))
     })?;
+    call.check_own(envelope.from_account_id.as_deref().unwrap_or_default())?;
     let storable = ctx.mailbox.check(&body, &envelope, now.time).await.map_err(refused)?;
     if ctx.config.dev_auth {
         verify_sender(ctx, &envelope).await?;

@@ -12,8 +12,8 @@ use agentnet_protocol::rpc::{
 use agentnet_protocol::{RawJson, Timestamp};
 use agentnet_store::model::{Message, MessageQuery, Position};
 
-use super::failed;
 use super::threads::position;
+use super::{Call, failed};
 use crate::clock::now_text;
 use crate::context::Context;
 use crate::truncate_reply::truncate_reply;
@@ -28,10 +28,15 @@ const LEVELS_AROUND_PAYLOAD: usize = 3;
 type Found = (Vec<(Cursor, HistoryMessage)>, Option<Cursor>);
 
 /// One thread's messages, newest first.
-pub(super) async fn thread_messages(ctx: &Arc<Context>, request: ThreadMessagesRequest) -> Result<String, RpcError> {
+pub(super) async fn thread_messages(
+    ctx: &Arc<Context>,
+    request: ThreadMessagesRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     let query = MessageQuery {
         thread_id: Some(request.thread_id.clone()),
         before: position(request.cursor.as_deref())?,
+        visible_to: call.visible_to(ctx),
         ..MessageQuery::default()
     };
     let (items, end) = find(ctx, query, request.limit, "thread_messages_failed").await?;
@@ -51,7 +56,11 @@ pub(super) async fn thread_messages(ctx: &Arc<Context>, request: ThreadMessagesR
 }
 
 /// Messages by filters, newest first.
-pub(super) async fn message_search(ctx: &Arc<Context>, request: MessageSearchRequest) -> Result<String, RpcError> {
+pub(super) async fn message_search(
+    ctx: &Arc<Context>,
+    request: MessageSearchRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     let filters = &request.filters;
     let time = |text: &Option<String>, error| match text {
         Some(text) => Timestamp::parse(text).map(Some).ok_or(RpcError::new(error)),
@@ -66,6 +75,7 @@ pub(super) async fn message_search(ctx: &Arc<Context>, request: MessageSearchReq
         from: time(&filters.from_ts, "from_ts_invalid")?,
         to: time(&filters.to_ts, "to_ts_invalid")?,
         before: position(request.cursor.as_deref())?,
+        visible_to: call.visible_to(ctx),
         limit: 0,
     };
     let (items, end) = find(ctx, query, request.limit, "message_search_failed").await?;

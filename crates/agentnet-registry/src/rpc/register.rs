@@ -6,9 +6,11 @@ use std::time::Duration;
 use agentnet_protocol::limits::{check_agent, check_nonce};
 use agentnet_protocol::rpc::{RegisterReply, RegisterRequest, Reply as _, RpcError};
 use agentnet_protocol::subject::{REPLY_PREFIX, routable_capability};
-use agentnet_protocol::{AgentInfo, ids};
+use agentnet_protocol::{AgentInfo, ids, username};
 use agentnet_store::StoreError;
 
+use super::Call;
+use super::caller::forbidden;
 use crate::clock::Now;
 use crate::context::Context;
 use crate::identity::is_reserved;
@@ -26,8 +28,15 @@ const ANNOUNCE_RETRY_DELAY: Duration = Duration::from_millis(200);
 const MAX_LOGGED_CAPABILITIES: usize = 8;
 
 /// Finds or creates the account, issues a session, and announces it to the other registries.
-pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest, reply_to: &str) -> Result<String, RpcError> {
+pub(super) async fn register(
+    ctx: &Arc<Context>,
+    mut request: RegisterRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     let now = Now::read();
+    if let Some(caller) = call.caller.as_deref() {
+        name_member(ctx, &mut request.agent, caller)?;
+    }
     let agent = &request.agent;
     check_agent(agent, ctx.config.max_metadata_bytes)?;
     check_nonce(request.auth.as_ref())?;
@@ -52,7 +61,7 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest, reply
     }
     let signs = claim.signs;
     let (store, budget) = (ctx.store.as_ref(), &ctx.new_accounts);
-    let token = budget.reserve(store, &claim, Some(reply_to), now.instant).await?;
+    let token = budget.reserve(store, &claim, Some(&call.reply_to), now.instant).await?;
     let claimed = ctx.claims.load(claim).await;
     budget.settle(token, claimed.as_ref().ok(), now.time);
     let account = claimed.map_err(|error| match error.as_ref() {
@@ -94,6 +103,25 @@ pub(super) async fn register(ctx: &Arc<Context>, request: RegisterRequest, reply
         reply_prefix: Some(REPLY_PREFIX.to_owned()),
     }
     .encode())
+}
+
+/// In secure mode a member registers as itself (PROTOCOL.md section 23.5).
+fn name_member(ctx: &Context, agent: &mut AgentInfo, caller: &str) -> Result<(), RpcError> {
+    let member = ctx.members.as_ref().and_then(|members| members.active(caller));
+    let member = member.ok_or_else(|| forbidden("the credential is of no member of this network"))?;
+    let is_other = |name: &String| !name.is_empty() && username::normalise(name) != member.username;
+    if agent.username.as_ref().is_some_and(is_other) {
+        return Err(forbidden(&format!(
+            "the credential is of @{}; register under that name",
+            member.username
+        )));
+    }
+    if agent.account_id.as_deref().is_some_and(|id| id != caller) {
+        return Err(forbidden("the credential is of another account"));
+    }
+    agent.account_id = Some(caller.to_owned());
+    agent.username = Some(member.username.clone());
+    Ok(())
 }
 
 /// Waits until a session is stored; `false` if that takes too long or fails.

@@ -7,14 +7,15 @@ use agentnet_protocol::rotation;
 use agentnet_protocol::rpc::{Reply as _, RotateKeyReply, RotateKeyRequest, RpcError};
 use agentnet_store::StoreError;
 
-use super::failed;
+use super::{Call, failed};
 use crate::clock::Now;
 use crate::context::Context;
 use crate::register_auth::announce_used;
 
 /// Binds another key to an account, at a request signed with the bound key. The store's transaction compares the bound key
 /// once more.
-pub(super) async fn rotate_key(ctx: &Arc<Context>, request: RotateKeyRequest) -> Result<String, RpcError> {
+pub(super) async fn rotate_key(ctx: &Arc<Context>, request: RotateKeyRequest, call: &Call) -> Result<String, RpcError> {
+    call.check_own(&request.account_id)?;
     let now = Now::read();
     check_nonce(request.auth.as_ref())?;
     let found = ctx.store.account_by_id(&request.account_id).await;

@@ -16,7 +16,7 @@ use agentnet_store::StoreError;
 use agentnet_store::model::{REQUEST_ID_PREFIX, StoredTaskEvent, Task, TaskParts, TaskTarget};
 
 use super::authorize::has_session;
-use super::failed_with;
+use super::{Call, failed_with};
 use crate::clock::{Now, now_text};
 use crate::context::Context;
 use crate::presence::offline_certainty::AccountPresence;
@@ -71,6 +71,21 @@ async fn check_session(ctx: &Context, account_id: &str, session_tag: &str) -> Re
     }
     let sentence = "the session is not online, or is of another account; register, or say hello, first";
     Err(refused(error::SESSION_UNKNOWN, sentence))
+}
+
+/// The task with an id. In secure mode one in which the caller has no part is not there.
+async fn find_visible(ctx: &Context, task_id: &str, call: &Call) -> Result<Task, RpcError> {
+    let task = find(ctx, task_id).await?;
+    match call.visible_to(ctx) {
+        Some(caller) if !has_part(&task, &caller) => Err(RpcError::NOT_FOUND),
+        _ => Ok(task),
+    }
+}
+
+/// Whether an account has asked for a task, is to do it, or has done it.
+fn has_part(task: &Task, account_id: &str) -> bool {
+    let is_assignee = matches!(&task.target, TaskTarget::Account(assignee) if assignee == account_id);
+    is_assignee || task.coordinator_account_id == account_id || task.worker_account_id.as_deref() == Some(account_id)
 }
 
 /// The task with an id.

@@ -10,7 +10,7 @@ use agentnet_protocol::rpc::{
 use agentnet_protocol::{json, thread};
 use agentnet_store::model::{Position, Thread, ThreadQuery};
 
-use super::failed;
+use super::{Call, failed};
 use crate::clock::now_text;
 use crate::context::Context;
 use crate::truncate_reply::{TOO_LARGE, truncate_reply};
@@ -19,11 +19,16 @@ use crate::truncate_reply::{TOO_LARGE, truncate_reply};
 const MAX_SHORT_PARTICIPANTS: usize = 20;
 
 /// One thread's counters.
-pub(super) async fn thread_status(ctx: &Arc<Context>, request: ThreadStatusRequest) -> Result<String, RpcError> {
+pub(super) async fn thread_status(
+    ctx: &Arc<Context>,
+    request: ThreadStatusRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
+    let visible_to = call.visible_to(ctx);
     let config = &ctx.config;
     let found = ctx
         .store
-        .thread(&request.thread_id)
+        .thread(&request.thread_id, visible_to.as_deref())
         .await
         .map_err(failed("thread_status_failed"))?;
     let thread = summary(found.ok_or(RpcError::NOT_FOUND)?);
@@ -52,7 +57,11 @@ pub(super) async fn thread_status(ctx: &Arc<Context>, request: ThreadStatusReque
 }
 
 /// Threads, latest activity first.
-pub(super) async fn thread_list(ctx: &Arc<Context>, request: ThreadListRequest) -> Result<String, RpcError> {
+pub(super) async fn thread_list(
+    ctx: &Arc<Context>,
+    request: ThreadListRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     let config = &ctx.config;
     let mut reply = ThreadListReply {
         query: request.query.clone(),
@@ -79,6 +88,7 @@ pub(super) async fn thread_list(ctx: &Arc<Context>, request: ThreadListRequest) 
         text: json::trim(&request.query).to_owned(),
         participant: reply.participant_account_id.clone(),
         before,
+        visible_to: call.visible_to(ctx),
         limit: request.limit,
     };
     let page = ctx.store.threads(&query).await.map_err(failed("thread_list_failed"))?;

@@ -332,7 +332,7 @@ async fn what_one_cannot_store_another_does(#[values(Backend::Sqlite, Backend::P
     }
     let store = net.store().await;
     eventually_true(DEADLINE, "all messages are stored", async || {
-        let thread = store.thread("t").await.unwrap();
+        let thread = store.thread("t", None).await.unwrap();
         thread.is_some_and(|thread| thread.message_count == 151)
     })
     .await

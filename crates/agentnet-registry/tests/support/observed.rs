@@ -1,5 +1,6 @@
 //! A real store whose calls can be counted, and that can be cut off.
 
+mod members;
 mod tasks;
 
 use std::collections::HashMap;
@@ -180,9 +181,9 @@ impl Messages for Observed {
 
 #[async_trait]
 impl Threads for Observed {
-    async fn thread(&self, thread_id: &str) -> Result<Option<Thread>, StoreError> {
+    async fn thread(&self, thread_id: &str, visible_to: Option<&str>) -> Result<Option<Thread>, StoreError> {
         self.reach().await?;
-        self.store.thread(thread_id).await
+        self.store.thread(thread_id, visible_to).await
     }
 
     async fn threads(&self, query: &ThreadQuery) -> Result<Page<Thread>, StoreError> {

@@ -36,7 +36,7 @@ pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
         store.prune_sessions(at(1)).await.err(),
         store.append_messages(&[message("m", "t", 1)]).await.err(),
         store.messages(&any_message()).await.err(),
-        store.thread("t").await.err(),
+        store.thread("t", None).await.err(),
         store.threads(&any_thread()).await.err(),
         store.prune_threads(at(1), 1).await.err(),
         store.put_messages(&[queued("m", "a", "b")], &roomy()).await.err(),

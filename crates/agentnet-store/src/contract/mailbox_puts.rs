@@ -73,7 +73,7 @@ pub async fn a_kept_message_comes_back_as_it_was(store: Arc<dyn Store>) {
         store.messages(&any_message()).await.unwrap().items,
         [new.message.message]
     );
-    assert_eq!(store.thread("t\u{fdd0}").await.unwrap().unwrap().message_count, 1);
+    assert_eq!(store.thread("t\u{fdd0}", None).await.unwrap().unwrap().message_count, 1);
 }
 
 /// By account and id: while it waits, within one call, once it is delivered and when it is dead.
@@ -143,7 +143,7 @@ pub async fn a_message_of_the_history_is_kept(store: Arc<dyn Store>) {
     let new = queued("m", "acct_a", "acct_b");
     store.append_messages(std::slice::from_ref(&new.message)).await.unwrap();
     assert_eq!(store.put_messages(&[new], &roomy()).await.unwrap(), [at_position(0)]);
-    assert_eq!(store.thread("t_acct_b").await.unwrap().unwrap().message_count, 1);
+    assert_eq!(store.thread("t_acct_b", None).await.unwrap().unwrap().message_count, 1);
     assert_eq!(message_ids(&*store, &any_message()).await, ["m"]);
 }
 
@@ -220,7 +220,7 @@ pub async fn limits_count_the_call(store: Arc<dyn Store>) {
         message_ids(&*store, &any_message()).await,
         ["d1", "c1", "b1", "a2", "a1"]
     );
-    assert_eq!(store.thread("t_acct_5").await.unwrap(), None);
+    assert_eq!(store.thread("t_acct_5", None).await.unwrap(), None);
     let total = store.mailbox_counts(None).await.unwrap();
     assert_eq!((total.queued, total.bytes), (5, 50));
     // An ended message makes room.

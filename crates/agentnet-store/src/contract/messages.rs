@@ -39,6 +39,7 @@ pub async fn a_message_comes_back_as_it_was(store: Arc<dyn Store>) {
         ttl_ms: Some("123456789012345678901234567890".into()),
         expires_at: Some("not-a-date".into()),
         auth_scheme: "dev-ed25519-v1".into(),
+        issuer: Some("acct_a".into()),
         ..message("full", "t_full", 0).message
     };
     let bare = Message {
@@ -112,10 +113,10 @@ pub async fn texts_may_hold_nul(store: Arc<dyn Store>) {
     };
     assert_eq!(message_ids(&*store, &from).await, ["m\0x"]);
     assert_eq!(
-        store.thread("t\0x").await.unwrap().unwrap().participants,
+        store.thread("t\0x", None).await.unwrap().unwrap().participants,
         ["acct\0a", "acct_b"]
     );
-    assert_eq!(store.thread("t").await.unwrap().unwrap().message_count, 2);
+    assert_eq!(store.thread("t", None).await.unwrap().unwrap().message_count, 2);
 }
 
 /// Within a batch, across batches, and in another thread: the first stays, nothing is counted twice.
@@ -133,7 +134,7 @@ pub async fn the_first_of_two_with_one_id_is_kept(store: Arc<dyn Store>) {
         ..any_message()
     };
     assert_eq!(store.messages(&oldest).await.unwrap().items, [first.message]);
-    let thread = store.thread("t").await.unwrap().unwrap();
+    let thread = store.thread("t", None).await.unwrap().unwrap();
     assert_eq!(
         (thread.message_count, thread.byte_count, thread.approx_tokens),
         (2, 20, 6)
@@ -147,7 +148,7 @@ pub async fn a_repeated_id_still_creates_the_thread_it_names(store: Arc<dyn Stor
     let mut again = message("m", "second", 5);
     again.message.from_account_id = Some("acct_c".into());
     assert_eq!(store.append_messages(&[again.clone()]).await.unwrap(), stored(0, 1));
-    let thread = store.thread("second").await.unwrap().unwrap();
+    let thread = store.thread("second", None).await.unwrap().unwrap();
     assert_eq!(
         (thread.message_count, thread.byte_count, thread.last_message_at),
         (0, 0, None)
@@ -159,7 +160,7 @@ pub async fn a_repeated_id_still_creates_the_thread_it_names(store: Arc<dyn Stor
     again.message.thread_id = "first".into();
     again.message.received_at = at(9);
     assert_eq!(store.append_messages(&[again]).await.unwrap(), stored(0, 1));
-    let thread = store.thread("first").await.unwrap().unwrap();
+    let thread = store.thread("first", None).await.unwrap().unwrap();
     assert_eq!(
         (thread.message_count, thread.byte_count, thread.last_message_at),
         (1, 10, Some(at(1)))
@@ -186,8 +187,8 @@ pub async fn a_large_batch_is_stored_whole(store: Arc<dyn Store>) {
     };
     let expected: Vec<String> = (0..3_000).rev().map(|index| format!("m{index:04}")).collect();
     assert_eq!(message_ids(&*store, &all).await, expected);
-    assert_eq!(store.thread("t700").await.unwrap().unwrap().message_count, 4);
-    assert_eq!(store.thread("t0").await.unwrap().unwrap().message_count, 5);
+    assert_eq!(store.thread("t700", None).await.unwrap().unwrap().message_count, 4);
+    assert_eq!(store.thread("t0", None).await.unwrap().unwrap().message_count, 5);
 }
 
 /// Every third is known already, in runs of every length: the new ones are counted, each once.
@@ -201,7 +202,7 @@ pub async fn known_messages_lie_among_new_ones(store: Arc<dyn Store>) {
     let mut counted = 0;
     for thread in 0..7 {
         counted += store
-            .thread(&format!("t{thread}"))
+            .thread(&format!("t{thread}"), None)
             .await
             .unwrap()
             .unwrap()

@@ -14,6 +14,7 @@
 
 pub mod accounts;
 pub mod claims;
+pub mod invites;
 pub mod keys;
 pub mod lifecycle;
 pub mod mailbox_changes;
@@ -23,6 +24,7 @@ pub mod mailbox_lapses;
 pub mod mailbox_leases;
 pub mod mailbox_puts;
 pub mod mailbox_told;
+pub mod members;
 pub mod messages;
 pub mod pages;
 pub mod registries;
@@ -37,6 +39,8 @@ pub mod task_lists;
 pub mod task_parts;
 pub mod task_sweeps;
 pub mod threads;
+pub mod visibility;
+pub mod visible_threads;
 
 /// One `#[tokio::test]` for each case of the contract, against the stores that the function makes:
 /// `async fn() -> (Arc<dyn Store>, impl Sized)`.
@@ -77,6 +81,15 @@ macro_rules! contract_cases {
                 concurrent_claims_of_one_name_make_one_account
                 concurrent_generated_names_make_one_account_each
                 claims_together_are_as_if_one_came_after_the_other
+            ]
+            invites: [
+                an_invite_is_used_once
+                concurrent_uses_of_an_invite_enrol_one
+                concurrent_enrolments_share_no_nkey
+                an_invite_that_does_not_fit_changes_nothing
+                an_account_keeps_its_key_when_it_enrols
+                a_member_that_is_revoked_while_it_enrols_is_revoked
+                expired_invites_are_pruned
             ]
             keys: [
                 a_key_is_bound_once
@@ -144,6 +157,15 @@ macro_rules! contract_cases {
                 a_requeued_message_is_not_told
                 ended_messages_are_remembered
                 requeued_messages_keep_to_the_limits
+            ]
+            members: [
+                an_invited_account_is_a_member
+                a_later_invite_replaces_an_earlier_one
+                concurrent_invitations_make_one_member
+                a_revoked_member_has_no_key
+                rights_are_granted_and_taken
+                members_are_paged_by_account
+                a_member_goes_by_the_name_of_its_account
             ]
             messages: [
                 a_message_comes_back_as_it_was
@@ -239,6 +261,17 @@ macro_rules! contract_cases {
                 counters_stop_at_the_largest_number
                 concurrent_batches_count_exactly
             ]
+            visibility: [
+                messages_are_seen_by_sender_and_receiver
+                a_thread_id_gives_no_sight_of_the_thread
+                messages_without_an_issuer_are_seen_by_their_receiver
+            ]
+            visible_threads: [
+                threads_are_seen_by_their_visible_messages
+                views_follow_mailboxes_and_retention
+                views_are_bounded
+                concurrent_batches_count_exactly_for_each_account
+            ]
         }
     };
 }
@@ -276,6 +309,7 @@ mod tests {
         let sources = [
             ("accounts", include_str!("accounts.rs")),
             ("claims", include_str!("claims.rs")),
+            ("invites", include_str!("invites.rs")),
             ("keys", include_str!("keys.rs")),
             ("lifecycle", include_str!("lifecycle.rs")),
             ("mailbox_changes", include_str!("mailbox_changes.rs")),
@@ -285,6 +319,7 @@ mod tests {
             ("mailbox_leases", include_str!("mailbox_leases.rs")),
             ("mailbox_puts", include_str!("mailbox_puts.rs")),
             ("mailbox_told", include_str!("mailbox_told.rs")),
+            ("members", include_str!("members.rs")),
             ("messages", include_str!("messages.rs")),
             ("pages", include_str!("pages.rs")),
             ("registries", include_str!("registries.rs")),
@@ -297,6 +332,8 @@ mod tests {
             ("task_parts", include_str!("task_parts.rs")),
             ("task_sweeps", include_str!("task_sweeps.rs")),
             ("threads", include_str!("threads.rs")),
+            ("visibility", include_str!("visibility.rs")),
+            ("visible_threads", include_str!("visible_threads.rs")),
         ];
         let listed = contract_cases! { contract_names };
         for ((module, cases), (file, source)) in listed.into_iter().zip(sources) {

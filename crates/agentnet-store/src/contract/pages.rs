@@ -151,7 +151,7 @@ pub async fn a_walk_through_ten_thousand_messages_sees_each_once(store: Arc<dyn 
     let walked = walk(&*store, query).await;
     assert_eq!(walked.len(), 10_000);
     assert_eq!(walked.iter().collect::<BTreeSet<_>>().len(), 10_000);
-    assert_eq!(store.thread("t").await.unwrap().unwrap().message_count, 10_000);
+    assert_eq!(store.thread("t", None).await.unwrap().unwrap().message_count, 10_000);
 }
 
 /// The largest `sent_at` counts, and `updated_at` for a thread without messages; ties by thread id descending.
@@ -181,7 +181,10 @@ pub async fn threads_come_by_last_activity(store: Arc<dyn Store>) {
                 query.before = end_of_threads(&page);
                 for thread in page.items {
                     assert_eq!(thread.participants, ["acct_a", "acct_b"], "{}", thread.thread_id);
-                    assert_eq!(store.thread(&thread.thread_id).await.unwrap().as_ref(), Some(&thread));
+                    assert_eq!(
+                        store.thread(&thread.thread_id, None).await.unwrap().as_ref(),
+                        Some(&thread)
+                    );
                     walked.push(thread.thread_id);
                 }
                 if !page.more {

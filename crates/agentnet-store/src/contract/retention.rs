@@ -51,9 +51,9 @@ pub async fn threads_are_pruned_oldest_first_with_their_messages(store: Arc<dyn 
             messages: 6
         }
     );
-    assert_eq!(store.thread("t1").await.unwrap(), None);
-    assert_eq!(store.thread("t2").await.unwrap(), None);
-    assert!(store.thread("t3").await.unwrap().is_some());
+    assert_eq!(store.thread("t1", None).await.unwrap(), None);
+    assert_eq!(store.thread("t2", None).await.unwrap(), None);
+    assert!(store.thread("t3", None).await.unwrap().is_some());
     assert_eq!(
         store.prune_threads(at(10), 500).await.unwrap(),
         Pruned {
@@ -80,7 +80,7 @@ pub async fn a_pruned_thread_can_begin_anew(store: Arc<dyn Store>) {
     let mut again = message("m", "t", 5);
     again.message.from_account_id = Some("acct_z".into());
     assert_eq!(store.append_messages(&[again]).await.unwrap().stored, 1);
-    let thread = store.thread("t").await.unwrap().unwrap();
+    let thread = store.thread("t", None).await.unwrap().unwrap();
     assert_eq!((thread.message_count, thread.created_at), (1, at(5)));
     assert_eq!(thread.created_by_account_id.as_deref(), Some("acct_z"));
     assert_eq!(thread.participants, ["acct_b", "acct_z"]);

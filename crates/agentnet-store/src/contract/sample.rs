@@ -5,8 +5,9 @@ use agentnet_protocol::signing_scope::SigningScope;
 use agentnet_protocol::{RawJson, Timestamp};
 
 use crate::model::{
-    Account, AccountClaim, AccountQuery, DesiredName, LeaseEnd, LeaseQuery, MailboxLimits, MailboxQuery, Message,
-    MessageQuery, NewMessage, NewQueued, Page, Position, Session, Thread, ThreadQuery,
+    Account, AccountClaim, AccountQuery, DesiredName, Enrolled, Invited, LeaseEnd, LeaseQuery, MailboxLimits,
+    MailboxQuery, Member, MemberQuery, Message, MessageQuery, NewInvite, NewMember, NewMessage, NewQueued, Page,
+    Position, Session, Thread, ThreadQuery,
 };
 use crate::store::Store;
 
@@ -102,6 +103,7 @@ pub fn message(message_id: &str, thread_id: &str, seconds: i64) -> NewMessage {
             ttl_ms: None,
             expires_at: None,
             auth_scheme: String::new(),
+            issuer: None,
         },
         byte_count: 10,
         approx_tokens: 3,
@@ -181,6 +183,59 @@ pub fn mailbox(account_id: &str) -> MailboxQuery {
 pub async fn leased_ids(store: &dyn Store, query: &LeaseQuery) -> Vec<String> {
     let leased = store.lease_messages(query).await.unwrap();
     leased.messages.into_iter().map(|message| message.message_id).collect()
+}
+
+/// An agent of this name to invite at the fixed moment; a new account's id is `acct_new_` and the name.
+#[must_use]
+pub fn new_member(username: &str) -> NewMember {
+    NewMember {
+        new_account_id: format!("acct_new_{username}"),
+        username: username.to_owned(),
+        role: "agent".into(),
+        capabilities: Vec::new(),
+        may_send_to: None,
+        at: at(0),
+    }
+}
+
+/// An invite that can be used for 100 seconds.
+#[must_use]
+pub fn new_invite(invite_id: &str) -> NewInvite {
+    NewInvite {
+        invite_id: invite_id.to_owned(),
+        secret: vec![0, 1, 255],
+        join_nkey: format!("join key of {invite_id}"),
+        expires_at: at(100),
+    }
+}
+
+/// Invites a member.
+pub async fn invite_to(store: &dyn Store, member: &NewMember, invite_id: &str) -> Member {
+    match store.invite_member(member, &new_invite(invite_id)).await.unwrap() {
+        Invited::Invited(member) => member,
+        Invited::Taken => panic!("{} is taken", member.username),
+    }
+}
+
+/// Invites an agent of this name.
+pub async fn invited(store: &dyn Store, username: &str, invite_id: &str) -> Member {
+    invite_to(store, &new_member(username), invite_id).await
+}
+
+/// Uses an invite after a second; the message key is `key of ` and the nkey.
+pub async fn enrol(store: &dyn Store, invite_id: &str, account_id: &str, nkey: &str) {
+    let key = format!("key of {nkey}");
+    let enrolled = store.use_invite(invite_id, account_id, nkey, &key, at(1)).await;
+    assert!(matches!(enrolled, Ok(Enrolled::Enrolled(_))), "{enrolled:?}");
+}
+
+/// All members, up to 100.
+#[must_use]
+pub fn any_member() -> MemberQuery {
+    MemberQuery {
+        limit: 100,
+        ..MemberQuery::default()
+    }
 }
 
 /// All accounts, up to 100.

@@ -37,8 +37,8 @@ pub async fn counters_are_sums_and_maxima(store: Arc<dyn Store>) {
         latest_checkpoint_end: 5,
         last_message_at: Some(at(9)),
     };
-    assert_eq!(store.thread("t").await.unwrap(), Some(expected));
-    assert_eq!(store.thread("T").await.unwrap(), None);
+    assert_eq!(store.thread("t", None).await.unwrap(), Some(expected));
+    assert_eq!(store.thread("T", None).await.unwrap(), None);
 }
 
 /// Blank accounts do not take part; the white space of the wire includes U+001C to U+001F.
@@ -63,7 +63,7 @@ pub async fn participants_are_trimmed_and_sorted(store: Arc<dyn Store>) {
         ])
         .await
         .unwrap();
-    let thread = store.thread("t").await.unwrap().unwrap();
+    let thread = store.thread("t", None).await.unwrap().unwrap();
     assert_eq!(thread.participants, ["Zoe", "ann", "zoe"]);
     assert_eq!(thread.message_count, 4);
 }
@@ -83,7 +83,7 @@ pub async fn participants_are_bounded(store: Arc<dyn Store>) {
     }
     let more: Vec<NewMessage> = (0..300).map(|number| from(number, 3)).chain([from(9000, 3)]).collect();
     store.append_messages(&more).await.unwrap();
-    let thread = store.thread("t").await.unwrap().unwrap();
+    let thread = store.thread("t", None).await.unwrap().unwrap();
     let first = (1000..1254).map(|number| format!("acct_{number}"));
     let expected: Vec<String> = first.chain(["acct_9000".into(), "zoe".into()]).collect();
     assert_eq!(thread.participants, expected);
@@ -116,7 +116,10 @@ pub async fn participants_are_bounded(store: Arc<dyn Store>) {
         })
         .collect();
     store.append_messages(&crowd).await.unwrap();
-    assert_eq!(store.thread("crowd").await.unwrap().unwrap().participants.len(), 256);
+    assert_eq!(
+        store.thread("crowd", None).await.unwrap().unwrap().participants.len(),
+        256
+    );
 }
 
 /// Creator and creation are those of the message that was received first, whichever is stored first; even when it had no
@@ -131,13 +134,13 @@ pub async fn the_first_message_makes_the_thread(store: Arc<dyn Store>) {
         .append_messages(&[from("1", "t", Some("ann"), 5), from("2", "t", Some("bob"), 3)])
         .await
         .unwrap();
-    let thread = store.thread("t").await.unwrap().unwrap();
+    let thread = store.thread("t", None).await.unwrap().unwrap();
     assert_eq!(
         (thread.created_by_account_id.as_deref(), thread.created_at),
         (Some("bob"), at(3))
     );
     store.append_messages(&[from("9", "t", Some("eve"), 3)]).await.unwrap();
-    let thread = store.thread("t").await.unwrap().unwrap();
+    let thread = store.thread("t", None).await.unwrap().unwrap();
     assert_eq!(
         thread.created_by_account_id.as_deref(),
         Some("bob"),
@@ -148,13 +151,13 @@ pub async fn the_first_message_makes_the_thread(store: Arc<dyn Store>) {
         .await
         .unwrap();
     store.append_messages(&[from("5", "u", Some("dan"), 2)]).await.unwrap();
-    let thread = store.thread("t").await.unwrap().unwrap();
+    let thread = store.thread("t", None).await.unwrap().unwrap();
     assert_eq!(
         (thread.created_by_account_id.as_deref(), thread.created_at),
         (Some("cid"), at(1))
     );
     assert_eq!(thread.updated_at, at(5));
-    let thread = store.thread("u").await.unwrap().unwrap();
+    let thread = store.thread("u", None).await.unwrap().unwrap();
     assert_eq!((thread.created_by_account_id, thread.created_at), (None, at(1)));
 }
 
@@ -168,7 +171,7 @@ pub async fn counters_stop_at_the_largest_number(store: Arc<dyn Store>) {
         let appended = store.append_messages(&[huge.clone(), huge]).await.unwrap();
         assert_eq!((appended.stored, appended.duplicates), (1, 1));
     }
-    let thread = store.thread("t").await.unwrap().unwrap();
+    let thread = store.thread("t", None).await.unwrap().unwrap();
     assert_eq!((thread.message_count, thread.byte_count), (3, i64::MAX));
     assert_eq!(
         (thread.approx_tokens, thread.latest_checkpoint_end),
@@ -205,7 +208,7 @@ pub async fn concurrent_batches_count_exactly(store: Arc<dyn Store>) {
     let stored: usize = tasks.join_all().await.into_iter().sum();
     assert_eq!(stored, 2 * BATCHES * SIZE);
     for index in 0..4 {
-        let thread = store.thread(&format!("t{index}")).await.unwrap().unwrap();
+        let thread = store.thread(&format!("t{index}"), None).await.unwrap().unwrap();
         let count = i64::try_from(2 * BATCHES * SIZE / 4).unwrap();
         assert_eq!(
             (thread.message_count, thread.byte_count, thread.approx_tokens),

@@ -97,6 +97,16 @@ pub(super) async fn claim_accounts(
     Ok(settled)
 }
 
+/// Creates the account that a claim with a new name means, unless its name or id is taken.
+pub(super) async fn create_account(connection: &mut PgConnection, claim: &AccountClaim) -> Result<(), sqlx::Error> {
+    let name = joins(claim).unwrap_or_default();
+    Profile::of(claim)
+        .bound(CREATE, &claim.new_account_id, name)
+        .fetch_optional(connection)
+        .await?;
+    Ok(())
+}
+
 /// What a claim writes, as it is stored.
 struct Profile<'a> {
     claim: &'a AccountClaim,

@@ -9,6 +9,7 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::error::{failed, row_outcome};
 use super::layout::Layout;
+use super::thread_views::add_to_views;
 use super::threads::add_to_threads;
 use super::value::{Time, read, stored};
 use super::{
@@ -19,12 +20,13 @@ use crate::error::StoreError;
 use crate::model::{Appended, Message, MessageQuery, NewMessage, Page};
 use crate::page::{fetch_limit, page};
 use crate::store::Messages;
-use crate::thread_deltas::thread_deltas;
+use crate::thread_deltas::{thread_deltas, view_deltas};
+use crate::visibility::{Rows, Walk, walks};
 
 macro_rules! columns {
     () => {
         "message_id, thread_id, parent_message_id, from_agent, from_account_id, from_session_tag, to_account_id, to_agent, \
-         kind, schema_version, idempotency_key, payload, payload_text, trace_id, sent_at, received_at, metadata"
+         kind, schema_version, idempotency_key, payload, payload_text, trace_id, sent_at, received_at, metadata, issuer"
     };
 }
 
@@ -33,9 +35,9 @@ macro_rules! new_rows {
         concat!(
             "SELECT message_id, thread_id, parent_message_id, from_agent, from_account_id, from_session_tag, to_account_id, \
              to_agent, kind, schema_version, idempotency_key, payload::jsonb, payload_text, trace_id, sent_at, received_at, \
-             metadata::jsonb FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], \
+             metadata::jsonb, issuer FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], \
              $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], \
-             $15::timestamptz[], $16::timestamptz[], $17::text[]) AS new (",
+             $15::timestamptz[], $16::timestamptz[], $17::text[], $18::text[]) AS new (",
             columns!(),
             ")"
         )
@@ -63,7 +65,7 @@ const INSERT_MONTHLY: &str = concat!(
 const SELECT: &str = "SELECT message_id, thread_id, parent_message_id, COALESCE(from_agent, '') AS from_agent, \
      from_account_id, from_session_tag, to_account_id, to_agent, kind, schema_version, idempotency_key, \
      payload::text AS payload, payload_text, trace_id, sent_at, received_at, metadata ->> 'ttl_ms' AS ttl_ms, \
-     metadata ->> 'expires_at' AS expires_at, COALESCE(metadata ->> 'auth_scheme', '') AS auth_scheme \
+     metadata ->> 'expires_at' AS expires_at, COALESCE(metadata ->> 'auth_scheme', '') AS auth_scheme, issuer \
      FROM agent_messages WHERE TRUE";
 
 #[async_trait]
@@ -118,13 +120,12 @@ pub(super) async fn append(
     // One order for all writers: two of them may hold the same messages.
     first.sort_unstable_by(|a, b| a.message_id.cmp(&b.message_id));
     let stored = insert(layout, connection, &first).await?;
-    let threads = thread_deltas(
-        messages
-            .iter()
-            .zip(is_first)
-            .map(|(new, is_first)| (*new, is_first && stored.contains(&new.message.message_id))),
-    );
-    add_to_threads(connection, &threads).await?;
+    let offered = || {
+        let messages = messages.iter().zip(&is_first);
+        messages.map(|(new, is_first)| (*new, *is_first && stored.contains(&new.message.message_id)))
+    };
+    add_to_threads(connection, &thread_deltas(offered())).await?;
+    add_to_views(connection, &view_deltas(offered())).await?;
     Ok(stored.len())
 }
 
@@ -162,6 +163,7 @@ async fn insert(
     .bind(messages.iter().map(|m| Time(m.sent_at)).collect::<Vec<_>>())
     .bind(messages.iter().map(|m| Time(m.received_at)).collect::<Vec<_>>())
     .bind(messages.iter().map(|m| metadata(m)).collect::<Vec<_>>())
+    .bind(opt_texts(|m| m.issuer.as_deref()))
     .fetch_all(connection)
     .await?;
     Ok(inserted.into_iter().map(read).collect())
@@ -183,9 +185,36 @@ fn metadata(message: &Message) -> String {
         .finish()
 }
 
-/// The statement of one page.
+/// The statement of one page: of one walk of an index, or of several, of each of which a page is read.
 pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Postgres> {
-    let mut sql = QueryBuilder::new(SELECT);
+    let walks = walks(query);
+    let mut sql = QueryBuilder::new("");
+    if let [walk] = &walks[..] {
+        push_walk(&mut sql, walk);
+        return sql;
+    }
+    for (place, walk) in walks.iter().enumerate() {
+        sql.push(if place == 0 {
+            "SELECT * FROM (("
+        } else {
+            ") UNION ALL ("
+        });
+        push_walk(&mut sql, walk);
+    }
+    sql.push(")) AS visible");
+    push_page(&mut sql, query);
+    sql
+}
+
+/// Order and length of a page.
+fn push_page(sql: &mut QueryBuilder<Postgres>, query: &MessageQuery) {
+    sql.push(" ORDER BY sent_at DESC, message_id COLLATE \"C\" DESC LIMIT ")
+        .push_bind(fetch_limit(query.limit));
+}
+
+/// The statement of a page of one walk.
+fn push_walk(sql: &mut QueryBuilder<Postgres>, Walk { query, rows }: &Walk) {
+    sql.push(SELECT);
     let filters = [
         ("message_id", &query.message_id),
         ("thread_id", &query.thread_id),
@@ -214,9 +243,38 @@ pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Postgres> {
             .push_bind(stored(&before.id).into_owned())
             .push(")");
     }
-    sql.push(" ORDER BY sent_at DESC, message_id COLLATE \"C\" DESC LIMIT ")
-        .push_bind(fetch_limit(query.limit));
-    sql
+    push_rows(sql, rows);
+    push_page(sql, query);
+}
+
+/// The condition of the rows that are in the result.
+fn push_rows(sql: &mut QueryBuilder<Postgres>, rows: &Rows) {
+    let bound = |account: &str| stored(account).into_owned();
+    match rows {
+        Rows::All => {}
+        Rows::IssuedBy(account) => {
+            sql.push(" AND issuer = ").push_bind(bound(account));
+        }
+        Rows::NotIssuedBy(account) => {
+            sql.push(" AND (from_account_id IS DISTINCT FROM ")
+                .push_bind(bound(account))
+                .push(" OR issuer IS DISTINCT FROM ")
+                .push_bind(bound(account))
+                .push(")");
+        }
+        Rows::VisibleTo(account) => {
+            sql.push(" AND (to_account_id = ")
+                .push_bind(bound(account))
+                .push(" OR (from_account_id = ")
+                .push_bind(bound(account))
+                .push(" AND issuer = ")
+                .push_bind(bound(account))
+                .push("))");
+        }
+        Rows::None => {
+            sql.push(" AND FALSE");
+        }
+    }
 }
 
 fn message(row: &PgRow) -> Result<Message, StoreError> {
@@ -239,5 +297,6 @@ fn message(row: &PgRow) -> Result<Message, StoreError> {
         ttl_ms: opt_text_column(row, "ttl_ms")?,
         expires_at: opt_text_column(row, "expires_at")?,
         auth_scheme: text_column(row, "auth_scheme")?,
+        issuer: opt_text_column(row, "issuer")?,
     })
 }

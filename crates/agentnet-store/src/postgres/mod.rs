@@ -13,6 +13,7 @@ mod error;
 mod layout;
 mod lossless_json;
 mod mailboxes;
+mod members;
 mod messages;
 mod registries;
 mod schema;
@@ -20,6 +21,7 @@ mod sessions;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod thread_views;
 mod threads;
 mod trigram_selectivity;
 mod value;

@@ -1,6 +1,7 @@
 //! Tests of PostgreSQL alone: its plans, its columns, rows that it refuses, and a server that is down.
 
 mod server;
+mod visible;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -269,10 +270,10 @@ async fn a_refused_message_does_not_stop_the_others() {
     );
     let mut counted = 0;
     for thread in ["t0", "t1", "t2"] {
-        counted += store.thread(thread).await.unwrap().unwrap().message_count;
+        counted += store.thread(thread, None).await.unwrap().unwrap().message_count;
     }
     assert_eq!(counted, 195);
-    assert_eq!(store.thread("own70").await.unwrap(), None);
+    assert_eq!(store.thread("own70", None).await.unwrap(), None);
     let all = MessageQuery {
         limit: 1_000,
         ..any_message()
@@ -291,7 +292,7 @@ async fn a_full_database_stores_nothing_and_may_be_tried_again() {
         assert!(matches!(full, StoreError::Unavailable(_)), "{count}: {full:?}");
     }
     assert!(message_ids(&*store, &any_message()).await.is_empty());
-    assert_eq!(store.thread("t").await.unwrap(), None);
+    assert_eq!(store.thread("t", None).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use super::layout::Layout;
 use super::value::{Time, stored};
 use super::{
     PostgresStore, opt_stored, opt_text_column, opt_time_column, retry_on_conflict, text_column, texts, texts_column,
-    time_column,
+    thread_views, time_column,
 };
 use crate::case_fold::fold_case;
 use crate::error::StoreError;
@@ -55,6 +55,7 @@ const UPSERT: &str = "INSERT INTO agent_threads AS t (thread_id, thread_id_searc
 const PRUNE: &str = "WITH old AS (SELECT thread_id FROM agent_threads WHERE updated_at < $1 \
      ORDER BY updated_at, thread_id COLLATE \"C\" LIMIT $2 FOR UPDATE SKIP LOCKED), \
      gone AS (DELETE FROM agent_threads t USING old WHERE t.thread_id = old.thread_id RETURNING 1), \
+     views AS (DELETE FROM agent_thread_views v USING old WHERE v.thread_id = old.thread_id COLLATE \"C\"), \
      removed AS (DELETE FROM agent_messages m USING old WHERE m.thread_id = old.thread_id RETURNING m.message_id) \
      SELECT (SELECT count(*) FROM gone) AS threads, (SELECT count(*) FROM removed) AS messages, \
      ARRAY(SELECT message_id FROM removed WHERE $3) AS ids";
@@ -68,7 +69,16 @@ const ACTIVITY: &str = "COALESCE(last_message_at, updated_at)";
 
 #[async_trait]
 impl Threads for PostgresStore {
-    async fn thread(&self, thread_id: &str) -> Result<Option<Thread>, StoreError> {
+    async fn thread(&self, thread_id: &str, visible_to: Option<&str>) -> Result<Option<Thread>, StoreError> {
+        if let Some(account_id) = visible_to {
+            let row = sqlx::query(thread_views::VIEW)
+                .bind(stored(thread_id).into_owned())
+                .bind(stored(account_id).into_owned())
+                .fetch_optional(self.pool()?)
+                .await
+                .map_err(failed)?;
+            return row.as_ref().map(thread).transpose();
+        }
         let mut sql = QueryBuilder::<Postgres>::new(SELECT);
         sql.push("thread_id = ").push_bind(stored(thread_id).into_owned());
         let row = sql.build().fetch_optional(self.pool()?).await.map_err(failed)?;
@@ -76,11 +86,11 @@ impl Threads for PostgresStore {
     }
 
     async fn threads(&self, query: &ThreadQuery) -> Result<Page<Thread>, StoreError> {
-        let rows = page_query(query)
-            .build()
-            .fetch_all(self.pool()?)
-            .await
-            .map_err(failed)?;
+        let mut sql = match &query.visible_to {
+            Some(account_id) => thread_views::page_query(query, account_id),
+            None => page_query(query),
+        };
+        let rows = sql.build().fetch_all(self.pool()?).await.map_err(failed)?;
         page(&rows, query.limit, thread)
     }
 
@@ -150,7 +160,7 @@ pub(super) async fn add_to_threads(
     Ok(())
 }
 
-/// The statement of one page.
+/// The statement of one page of all threads.
 pub(super) fn page_query(query: &ThreadQuery) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new(SELECT);
     sql.push("TRUE");

@@ -181,7 +181,7 @@ async fn rows_of(
     Ok(rows)
 }
 
-async fn by_id(connection: &mut SqliteConnection, account_id: &str) -> Result<Option<Account>, StoreError> {
+pub(super) async fn by_id(connection: &mut SqliteConnection, account_id: &str) -> Result<Option<Account>, StoreError> {
     let mut sql = QueryBuilder::<Sqlite>::new(SELECT);
     sql.push("agent_accounts a WHERE a.account_id = ")
         .push_bind(account_id.to_owned());
@@ -194,7 +194,10 @@ async fn by_id(connection: &mut SqliteConnection, account_id: &str) -> Result<Op
         .transpose()
 }
 
-async fn by_username(connection: &mut SqliteConnection, username: &str) -> Result<Option<Account>, StoreError> {
+pub(super) async fn by_username(
+    connection: &mut SqliteConnection,
+    username: &str,
+) -> Result<Option<Account>, StoreError> {
     let mut sql = QueryBuilder::<Sqlite>::new(SELECT);
     sql.push("agent_accounts a WHERE a.username = ")
         .push_bind(username.to_owned());
@@ -285,7 +288,7 @@ async fn update(
 }
 
 /// Rules 2 and 4: the account is new.
-async fn create(connection: &mut SqliteConnection, claim: &AccountClaim) -> Result<Account, StoreError> {
+pub(super) async fn create(connection: &mut SqliteConnection, claim: &AccountClaim) -> Result<Account, StoreError> {
     let (DesiredName::Requested(name) | DesiredName::Derived(name) | DesiredName::Generated(name)) = &claim.name;
     let account = Account {
         account_id: claim.account_id.as_ref().unwrap_or(&claim.new_account_id).clone(),

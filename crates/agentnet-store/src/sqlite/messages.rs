@@ -9,6 +9,7 @@ use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::error::{failed, row_outcome};
 use super::statement_batches::statement_batches;
+use super::thread_views::add_to_views;
 use super::threads::add_to_threads;
 use super::{BEGIN_WRITE, SqliteStore, json_column};
 use crate::bisect;
@@ -16,20 +17,21 @@ use crate::error::StoreError;
 use crate::model::{Appended, Message, MessageQuery, NewMessage, Page};
 use crate::page::{fetch_limit, page};
 use crate::store::Messages;
-use crate::thread_deltas::thread_deltas;
+use crate::thread_deltas::{thread_deltas, view_deltas};
+use crate::visibility::{Rows, Walk, walks};
 
 /// `OR FAIL`: a failed statement keeps the rows before its failure, and so SQLite notes no page for undoing it. Whatever fails
 /// here is undone with its transaction or savepoint ([`bisect`]); where there is no room, SQLite itself ends the transaction.
 const INSERT: &str = "INSERT OR FAIL INTO agent_messages (message_id, thread_id, parent_message_id, from_agent, \
      from_account_id, from_session_tag, to_account_id, to_agent, kind, schema_version, idempotency_key, payload, \
-     trace_id, sent_at, received_at, ttl_ms, expires_at, auth_scheme) ";
+     trace_id, sent_at, received_at, ttl_ms, expires_at, auth_scheme, issuer) ";
 
 /// The rows that the statement before has inserted: it holds the write lock, so they are its own.
 const INSERTED: &str = "SELECT message_id FROM agent_messages WHERE rowid > ? AND rowid <= ?";
 
 const SELECT: &str = "SELECT message_id, thread_id, parent_message_id, from_agent, from_account_id, from_session_tag, \
      to_account_id, to_agent, kind, schema_version, idempotency_key, payload, trace_id, sent_at, received_at, ttl_ms, \
-     expires_at, auth_scheme FROM agent_messages";
+     expires_at, auth_scheme, issuer FROM agent_messages";
 
 #[async_trait]
 impl Messages for SqliteStore {
@@ -84,13 +86,12 @@ pub(super) async fn append(connection: &mut SqliteConnection, messages: &[&NewMe
     for run in statement_batches(&first) {
         insert(connection, run, &mut stored).await?;
     }
-    let threads = thread_deltas(
-        messages
-            .iter()
-            .zip(is_first)
-            .map(|(new, is_first)| (*new, is_first && stored.contains(new.message.message_id.as_str()))),
-    );
-    add_to_threads(connection, &threads).await?;
+    let offered = || {
+        let messages = messages.iter().zip(&is_first);
+        messages.map(|(new, is_first)| (*new, *is_first && stored.contains(new.message.message_id.as_str())))
+    };
+    add_to_threads(connection, &thread_deltas(offered())).await?;
+    add_to_views(connection, &view_deltas(offered())).await?;
     Ok(stored.len())
 }
 
@@ -119,7 +120,8 @@ async fn insert<'a>(
             .push_bind(message.received_at.as_micros())
             .push_bind(message.ttl_ms.clone())
             .push_bind(message.expires_at.clone())
-            .push_bind(message.auth_scheme.clone());
+            .push_bind(message.auth_scheme.clone())
+            .push_bind(message.issuer.clone());
     });
     sql.push(" ON CONFLICT (message_id) DO NOTHING");
     let done = sql.build().execute(&mut *connection).await?;
@@ -137,10 +139,21 @@ async fn insert<'a>(
     Ok(())
 }
 
-/// The statement of one page. It walks one index backwards, which gives the order: that of the thread, with the kind if that
-/// is asked for; else that of the sender, with the receiver; else that of receiver, kind or time.
+/// The statement of one page: of one walk, or of several whose rows SQLite merges as it reads them.
 pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Sqlite> {
-    let mut sql = QueryBuilder::new(SELECT);
+    let mut sql = QueryBuilder::new("");
+    for (place, walk) in walks(query).iter().enumerate() {
+        sql.push(if place == 0 { "" } else { " UNION ALL " });
+        push_walk(&mut sql, walk);
+    }
+    sql.push(" ORDER BY sent_at DESC, message_id DESC LIMIT ")
+        .push_bind(fetch_limit(query.limit));
+    sql
+}
+
+/// The statement of one walk. It walks one index backwards, which gives the order: that of the thread, with the kind if that
+/// is asked for; else that of the sender, with the receiver; else that of receiver, kind or time.
+fn push_walk(sql: &mut QueryBuilder<Sqlite>, Walk { query, rows }: &Walk) {
     let filters = [
         ("message_id", &query.message_id),
         ("thread_id", &query.thread_id),
@@ -160,6 +173,7 @@ pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Sqlite> {
         [.., true] => Some("idx_agent_messages_kind"),
         [..] => Some("idx_agent_messages_sent_at"),
     };
+    sql.push(SELECT);
     if let Some(index) = index {
         sql.push(" INDEXED BY ").push(index);
     }
@@ -180,9 +194,29 @@ pub(super) fn page_query(query: &MessageQuery) -> QueryBuilder<Sqlite> {
             .push_bind(before.at.as_micros());
         sql.push(", ").push_bind(before.id.clone()).push(")");
     }
-    sql.push(" ORDER BY sent_at DESC, message_id DESC LIMIT ")
-        .push_bind(fetch_limit(query.limit));
-    sql
+    push_rows(sql, rows);
+}
+
+/// The condition of the rows that are in the result. The column issuer, which lies behind the payload, is looked at last.
+fn push_rows(sql: &mut QueryBuilder<Sqlite>, rows: &Rows) {
+    match rows {
+        Rows::All => {}
+        Rows::IssuedBy(account) => {
+            sql.push(" AND issuer = ").push_bind(account.clone());
+        }
+        Rows::NotIssuedBy(account) => {
+            sql.push(" AND (from_account_id IS NOT ").push_bind(account.clone());
+            sql.push(" OR issuer IS NOT ").push_bind(account.clone()).push(")");
+        }
+        Rows::VisibleTo(account) => {
+            sql.push(" AND (to_account_id = ").push_bind(account.clone());
+            sql.push(" OR (from_account_id = ").push_bind(account.clone());
+            sql.push(" AND issuer = ").push_bind(account.clone()).push("))");
+        }
+        Rows::None => {
+            sql.push(" AND FALSE");
+        }
+    }
 }
 
 fn message(row: &SqliteRow) -> Result<Message, StoreError> {
@@ -205,5 +239,6 @@ fn message(row: &SqliteRow) -> Result<Message, StoreError> {
         ttl_ms: row.try_get("ttl_ms").map_err(failed)?,
         expires_at: row.try_get("expires_at").map_err(failed)?,
         auth_scheme: row.try_get("auth_scheme").map_err(failed)?,
+        issuer: row.try_get("issuer").map_err(failed)?,
     })
 }

@@ -9,6 +9,7 @@ mod connect;
 mod error;
 mod file;
 mod mailboxes;
+mod members;
 mod messages;
 mod registries;
 mod schema;
@@ -17,6 +18,7 @@ mod statement_batches;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod thread_views;
 mod threads;
 
 use agentnet_protocol::RawJson;

@@ -11,6 +11,7 @@ use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use super::SqliteStore;
 use super::error::failed;
 use super::statement_batches::statement_batches;
+use super::thread_views::{view, views};
 use crate::case_fold::fold_case;
 use crate::error::StoreError;
 use crate::model::{Page, Pruned, Thread, ThreadQuery};
@@ -48,11 +49,15 @@ pub(super) const PRUNE_PARTICIPANTS: &str = concat!(
     "DELETE FROM agent_thread_participants WHERE thread_id IN ",
     old_threads!()
 );
+pub(super) const PRUNE_VIEWS: &str = concat!("DELETE FROM agent_thread_views WHERE thread_id IN ", old_threads!());
 pub(super) const PRUNE_THREADS: &str = concat!("DELETE FROM agent_threads WHERE thread_id IN ", old_threads!());
 
 #[async_trait]
 impl Threads for SqliteStore {
-    async fn thread(&self, thread_id: &str) -> Result<Option<Thread>, StoreError> {
+    async fn thread(&self, thread_id: &str, visible_to: Option<&str>) -> Result<Option<Thread>, StoreError> {
+        if let Some(account_id) = visible_to {
+            return view(&self.read, thread_id, account_id).await;
+        }
         let mut sql = QueryBuilder::<Sqlite>::new(SELECT);
         sql.push("agent_threads t WHERE t.thread_id = ")
             .push_bind(thread_id.to_owned());
@@ -69,6 +74,9 @@ impl Threads for SqliteStore {
     }
 
     async fn threads(&self, query: &ThreadQuery) -> Result<Page<Thread>, StoreError> {
+        if let Some(account_id) = &query.visible_to {
+            return views(&self.read, query, account_id).await;
+        }
         let mut sql = page_query(query);
         let mut snapshot = self.read.begin().await.map_err(failed)?;
         let rows = sql.build().fetch_all(&mut *snapshot).await.map_err(failed)?;
@@ -81,10 +89,11 @@ impl Threads for SqliteStore {
     async fn prune_threads(&self, before: Timestamp, limit: usize) -> Result<Pruned, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut transaction = self.begin_write().await?;
-        let mut removed = [0; 3];
-        for (removed, statement) in removed
-            .iter_mut()
-            .zip([PRUNE_MESSAGES, PRUNE_PARTICIPANTS, PRUNE_THREADS])
+        let mut removed = [0; 4];
+        for (removed, statement) in
+            removed
+                .iter_mut()
+                .zip([PRUNE_MESSAGES, PRUNE_PARTICIPANTS, PRUNE_VIEWS, PRUNE_THREADS])
         {
             let done = sqlx::query(statement)
                 .bind(before.as_micros())
@@ -95,7 +104,7 @@ impl Threads for SqliteStore {
             *removed = done.rows_affected();
         }
         transaction.commit().await.map_err(failed)?;
-        let [messages, _, threads] = removed;
+        let [messages, _, _, threads] = removed;
         Ok(Pruned { threads, messages })
     }
 }

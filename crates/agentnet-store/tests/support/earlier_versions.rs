@@ -17,7 +17,7 @@ pub(crate) const POSTGRES: [&str; 3] = [
     include_str!("../postgres_schema5.sql"),
 ];
 
-const SQLITE_VERSIONS: [(&str, &str); 7] = [
+const SQLITE_VERSIONS: [(&str, &str); 8] = [
     ("initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
     ("signs", include_str!("../../migrations/sqlite/0002_signs.sql")),
     (
@@ -31,8 +31,12 @@ const SQLITE_VERSIONS: [(&str, &str); 7] = [
     ),
     ("mailbox", include_str!("../../migrations/sqlite/0006_mailbox.sql")),
     ("tasks", include_str!("../../migrations/sqlite/0007_tasks.sql")),
+    (
+        "mailbox_ends",
+        include_str!("../../migrations/sqlite/0008_mailbox_ends.sql"),
+    ),
 ];
-const POSTGRES_VERSIONS: [(&str, &str); 6] = [
+const POSTGRES_VERSIONS: [(&str, &str); 7] = [
     ("initial", include_str!("../../migrations/postgres/0001_initial.sql")),
     (
         "thread_kind",
@@ -45,6 +49,10 @@ const POSTGRES_VERSIONS: [(&str, &str); 6] = [
     ),
     ("mailbox", include_str!("../../migrations/postgres/0005_mailbox.sql")),
     ("tasks", include_str!("../../migrations/postgres/0006_tasks.sql")),
+    (
+        "mailbox_ends",
+        include_str!("../../migrations/postgres/0007_mailbox_ends.sql"),
+    ),
 ];
 
 /// A program that knows the SQLite schema up to this version.

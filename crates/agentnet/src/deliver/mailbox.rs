@@ -107,7 +107,7 @@ impl Delivery {
             place: None,
             hold: None,
             message,
-            receipts: self.pending.wait_for(message_id),
+            receipts: self.pending.wait_for(message_id, Some(message.account_id)),
             published_on: None,
         };
         let mut step = attempt.begin().await?;
@@ -194,7 +194,9 @@ impl<'a> Attempt<'a> {
             publisher.publish_message(message.subject, message.body.clone()).await?;
             published_on = Some(connection);
             *call = None;
-            let denied = denials.wait(mark, |denied| denied.is(Action::Publish, message.subject));
+            let denied = denials.wait(mark, |denied| {
+                denied.is(Action::Publish, &publisher.issuer.publish_subject(message.subject))
+            });
             tokio::select! {
                 step = first_receipt(receipts, message.processing) => step,
                 denied = denied => Err(SendError::Denied(denied.to_string())),

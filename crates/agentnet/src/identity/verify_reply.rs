@@ -15,6 +15,10 @@ use agentnet_protocol::{Envelope, Text};
 use super::{Identity, SignatureVerdict};
 use crate::message::error_code_of;
 use crate::metrics::Metrics;
+use agentnet_nats::Issuer;
+
+/// The code of a message whose sender is not the account that published it (PROTOCOL.md section 23.6).
+pub(crate) const ISSUER_MISMATCH: &str = "auth_issuer_mismatch";
 
 /// What the reply to a request has to be.
 #[derive(Debug, Clone)]
@@ -46,15 +50,31 @@ impl IgnoredReplies {
     }
 }
 
-/// Whether a message is a reply to the request. A node that does not sign accepts every reply.
+/// The way that a reply took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Came<'a> {
+    pub(crate) subject: &'a str,
+    pub(crate) issuer: &'a Issuer,
+}
+
+/// Whether a message is a reply to the request. A node that does not sign accepts every reply, in secure mode every one that the
+/// broker proves to come from the account that was asked.
 ///
 /// # Errors
 /// The code of what is wrong with it.
 pub(crate) async fn verify_reply(
     identity: Option<&Arc<Identity>>,
+    came: Came<'_>,
     reply: &Envelope,
     expectation: &ReplyExpectation,
 ) -> Result<(), &'static str> {
+    if let Some(own) = came.issuer.account_id() {
+        let sender = reply.from_account_id.as_deref();
+        if !came.issuer.vouches_for(came.subject, sender) {
+            return Err(ISSUER_MISMATCH);
+        }
+        check_expectation(reply, sender.unwrap_or_default(), expectation, own)?;
+    }
     let Some(identity) = identity else {
         return Ok(());
     };

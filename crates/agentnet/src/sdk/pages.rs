@@ -6,8 +6,9 @@ use agentnet_protocol::AgentInfo;
 use agentnet_protocol::page_walk::PageWalk;
 use agentnet_protocol::rpc::{
     AccountHit, HistoryMessage, ListReply, ListRequest, MailboxItem, MailboxListReply, MailboxListRequest,
-    MessageSearchReply, MessageSearchRequest, Request, SearchReply, SearchRequest, TaskListReply, TaskListRequest,
-    TaskSnapshot, ThreadListReply, ThreadListRequest, ThreadMessagesReply, ThreadMessagesRequest, ThreadSummary,
+    MemberListReply, MemberListRequest, MemberRecord, MessageSearchReply, MessageSearchRequest, Request, SearchReply,
+    SearchRequest, TaskListReply, TaskListRequest, TaskSnapshot, ThreadListReply, ThreadListRequest,
+    ThreadMessagesReply, ThreadMessagesRequest, ThreadSummary,
 };
 use agentnet_protocol::task::TaskState;
 use futures::future::BoxFuture;
@@ -119,6 +120,7 @@ paged!(ThreadListRequest, ThreadListReply, results: ThreadSummary);
 paged!(ThreadMessagesRequest, ThreadMessagesReply, messages: HistoryMessage);
 paged!(MessageSearchRequest, MessageSearchReply, messages: HistoryMessage);
 paged!(MailboxListRequest, MailboxListReply, messages: MailboxItem);
+paged!(MemberListRequest, MemberListReply, members: MemberRecord);
 paged!(TaskListRequest, TaskListReply, tasks: TaskSnapshot);
 
 /// A list of the registry: await it for one page, or walk it with [`Query::stream`].

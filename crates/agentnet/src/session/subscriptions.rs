@@ -57,7 +57,8 @@ impl Subscriptions {
         delivery: &Arc<Delivery>,
         account_id: &str,
     ) -> Result<(), StartError> {
-        let receipts = subscribe(publisher, subject::receipts(account_id)).await?;
+        let subject = publisher.issuer.subscribe_subject(subject::receipts(account_id));
+        let receipts = subscribe(publisher, subject).await?;
         self.serve(deliver::receive_receipts(delivery.clone(), receipts));
         Ok(())
     }

@@ -1,21 +1,48 @@
 //! The cancellation of a streamed reply by its reader.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use agentnet_protocol::Text;
 use agentnet_protocol::compose::Draft;
 use agentnet_protocol::stream::StreamCancel;
+use agentnet_protocol::subject::control;
 use tokio::time::Instant;
 
 use super::stream_tasks::StreamTasks;
+
+/// Where a cancellation goes.
+#[derive(Debug)]
+pub(crate) enum CancelSubject {
+    /// Below the reply subject (section 11.6).
+    OfReply(String),
+    /// To the account that sends the frames, in secure mode (section 23.1); not known before the first frame of a capability.
+    Control(OnceLock<Text>),
+}
+
+impl CancelSubject {
+    /// A frame has come from this account.
+    pub(crate) fn frame_from(&self, account_id: Option<&Text>) {
+        if let (Self::Control(sender), Some(account_id)) = (self, account_id) {
+            sender.get_or_init(|| account_id.clone());
+        }
+    }
+
+    fn resolve(&self) -> Option<String> {
+        match self {
+            Self::OfReply(subject) => Some(subject.clone()),
+            Self::Control(sender) => sender.get().map(|account_id| control(account_id)),
+        }
+    }
+}
 
 /// Cancels a streamed reply: the message and its subject.
 #[derive(Debug)]
 pub(crate) struct Cancellation {
     pub(crate) streams: Arc<StreamTasks>,
-    pub(crate) subject: String,
+    pub(crate) subject: CancelSubject,
     pub(crate) draft: Draft,
     pub(crate) is_published: AtomicBool,
 }
@@ -32,10 +59,14 @@ impl Cancellation {
     pub(crate) fn publish_again(self: &Arc<Self>, stream_id: Option<String>) {
         let this = self.clone();
         self.streams.spawn(async move {
+            let Some(subject) = this.subject.resolve() else {
+                tracing::debug!("a stream without a frame has no sender that could be told of its cancellation");
+                return;
+            };
             let payload = StreamCancel { stream_id }.to_payload();
             let draft = this.draft.clone();
             let body = this.streams.composer.compose(Draft { payload, ..draft }).encode();
-            if let Err(error) = this.streams.publisher.publish_last(&this.subject, body).await {
+            if let Err(error) = this.streams.publisher.publish_last(&subject, body).await {
                 tracing::warn!(%error, "the cancellation of a stream was not published");
             }
         });

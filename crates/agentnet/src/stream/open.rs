@@ -5,7 +5,7 @@ use std::future::IntoFuture;
 use agentnet_protocol::envelope::kind;
 use agentnet_protocol::stream::{StreamError as FrameError, StreamFrame, cancel_subject};
 use agentnet_protocol::target::{Target, Verb};
-use agentnet_protocol::{RawJson, Text};
+use agentnet_protocol::{RawJson, Text, subject};
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
@@ -130,7 +130,12 @@ impl OpenStream {
             Way::Reply(request, cancelled) => {
                 let subject = request.reply_to().ok_or(SendError::NoReplySubject)?.to_owned();
                 // Before the start is sent: who sees the start may cancel.
-                let cancels = subscribe(&session, cancel_subject(&subject)).await?;
+                let issuer = &session.publisher.issuer;
+                let cancels = match issuer.account_id() {
+                    None => cancel_subject(&subject),
+                    Some(own) => issuer.subscribe_subject(subject::control(own)),
+                };
+                let cancels = subscribe(&session, cancels).await?;
                 let mut writer = writer(&session, self.options, subject);
                 writer.draft = writer.draft.answering(request.envelope());
                 StreamSender::open(writer, stream_id, self.content, metadata, cancelled, Some(cancels)).await

@@ -243,6 +243,7 @@ impl ReplyStream {
                 return;
             }
         };
+        self.cancellation.subject.frame_from(message.from_account_id.as_ref());
         match message.stream_frame() {
             Ok(Some(frame)) => self.take_frame(frame, message, arrived.at),
             Ok(None) if *message.kind == *kind::ERROR => {
@@ -391,10 +392,8 @@ fn member(message: &Message, name: &str) -> String {
     text.unwrap_or_default().into_owned()
 }
 
-/// The time after a wait; far away where the clock cannot express it.
+/// The time after a wait; where the clock cannot express it, in 30 years, which is what tokio takes for never.
 fn after(start: Instant, wait: Duration) -> Instant {
+    const MAX_WAIT: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
     start.checked_add(wait).unwrap_or_else(|| start + MAX_WAIT)
 }
-
-/// 30 years, which is what tokio takes for never.
-const MAX_WAIT: Duration = Duration::from_secs(30 * 365 * 24 * 3600);

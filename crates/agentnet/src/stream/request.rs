@@ -1,8 +1,8 @@
 //! Requests whose reply is a stream.
 
 use std::future::IntoFuture;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use agentnet_protocol::RawJson;
@@ -13,7 +13,7 @@ use agentnet_protocol::target::{Target, Verb};
 use futures::future::BoxFuture;
 use tracing::Span;
 
-use super::cancel::Cancellation;
+use super::cancel::{CancelSubject, Cancellation};
 use super::error::StreamError;
 use super::frame_buffer::{Capacity, frame_buffer};
 use super::reader::{ReplyStream, Waits};
@@ -145,7 +145,12 @@ impl StreamRequest {
         };
         let cancellation = Arc::new(Cancellation {
             streams: session.streams.clone(),
-            subject: cancel_subject(&subject),
+            subject: match session.publisher.issuer.account_id() {
+                None => CancelSubject::OfReply(cancel_subject(&subject)),
+                Some(_) => {
+                    CancelSubject::Control(draft.to_account_id.clone().map_or_else(OnceLock::new, OnceLock::from))
+                }
+            },
             draft,
             is_published: AtomicBool::new(false),
         });

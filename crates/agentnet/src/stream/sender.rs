@@ -14,7 +14,7 @@ use super::error::StreamError;
 use super::frame_writer::FrameWriter;
 use super::verify::decode;
 use crate::error::SendError;
-use crate::identity::{ReplyExpectation, verify_reply};
+use crate::identity::{Came, ReplyExpectation, verify_reply};
 use crate::ids;
 use crate::message_options::IntoPayload;
 
@@ -235,6 +235,7 @@ impl Sending {
     }
 
     async fn take(&self, message: async_nats::Message) {
+        let subject = message.subject;
         match decode(message.payload) {
             Ok(message) => {
                 let cancel = StreamCancel::parse(&message.payload().view());
@@ -246,7 +247,11 @@ impl Sending {
                     account_id: draft.to_account_id.clone(),
                     message_id: draft.parent_message_id.clone().unwrap_or_default(),
                 };
-                match verify_reply(self.writer.identity.as_ref(), &message, &expectation).await {
+                let came = Came {
+                    subject: &subject,
+                    issuer: &self.writer.streams.publisher.issuer,
+                };
+                match verify_reply(self.writer.identity.as_ref(), came, &message, &expectation).await {
                     Ok(()) => self.cancelled.cancel(),
                     Err(why) => tracing::warn!(
                         stream_id = self.stream_id,

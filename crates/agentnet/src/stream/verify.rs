@@ -1,5 +1,5 @@
 //! The one place where a message that belongs to a stream is decoded, and its sender verified under signed identity
-//! (PROTOCOL.md section 13.7): frames come from the account that was asked, cancellations from the account that asked.
+//! (PROTOCOL.md section 13.7) and in secure mode (section 23.6): frames come from the account that was asked, cancellations from the account that asked.
 
 use std::sync::Arc;
 
@@ -10,11 +10,12 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 
 use super::frame_buffer::{Arrived, Capacity, Inflow, Outflow, frame_buffer};
-use crate::identity::{Identity, ReplyExpectation, verify_reply};
+use crate::identity::{Came, Identity, ReplyExpectation, verify_reply};
 use crate::message::Message;
 use crate::metrics::Metrics;
 use crate::session::Session;
 use crate::spans::Origin;
+use agentnet_nats::Issuer;
 
 /// Frames of one stream that may be verified at the same time.
 const VERIFY_CONCURRENCY: usize = 64;
@@ -31,12 +32,14 @@ pub(crate) fn verified(
     capacity: Capacity,
     expectation: ReplyExpectation,
 ) -> Outflow {
-    let Some(identity) = session.identity.clone() else {
+    let publisher = &session.publisher;
+    if session.identity.is_none() && publisher.issuer.account_id().is_none() {
         return replies;
-    };
+    }
     let (inflow, outflow) = frame_buffer(capacity);
     let verifier = FrameVerifier {
-        identity,
+        identity: session.identity.clone(),
+        issuer: publisher.issuer.clone(),
         metrics: session.metrics.clone(),
         expectation,
     };
@@ -49,7 +52,8 @@ pub(crate) fn verified(
 
 /// Verifies the frames of one stream.
 struct FrameVerifier {
-    identity: Arc<Identity>,
+    identity: Option<Arc<Identity>>,
+    issuer: Issuer,
     metrics: Arc<Metrics>,
     expectation: ReplyExpectation,
 }
@@ -71,10 +75,21 @@ impl FrameVerifier {
                 }
                 arrived = replies.next(), if open && checks.len() < VERIFY_CONCURRENCY => match arrived {
                     None => open = false,
+                    // In secure mode the server alone can say on the reply subject that there are no responders.
+                    Some(arrived) if self.issuer.account_id().is_some() && arrived.message.status.is_some() => {
+                        if !verified.push(arrived.message) {
+                            return;
+                        }
+                    }
                     // Also the status `no responders`: every client can publish it.
                     Some(arrived) => match decode_reply(arrived.message.payload.clone()) {
                         Ok(envelope) if arrived.message.status.is_none() => checks.push(async move {
-                            let outcome = verify_reply(Some(&self.identity), &envelope, &self.expectation).await;
+                            let came = Came {
+                                subject: &arrived.message.subject,
+                                issuer: &self.issuer,
+                            };
+                            let outcome =
+                                verify_reply(self.identity.as_ref(), came, &envelope, &self.expectation).await;
                             (arrived, outcome)
                         }),
                         _ => self.ignore("message_invalid"),

@@ -182,7 +182,7 @@ pub(super) async fn start(
 ) -> Result<Host, Exit> {
     let options = match (&options.nats_url, &mesh.nats_url) {
         (None, None) => HostOptions {
-            nats_url: Some(default_nats_url()),
+            nats_url: Some(default_nats_url(None)),
             ..options
         },
         _ => options,
@@ -191,7 +191,7 @@ pub(super) async fn start(
         .nats_url
         .clone()
         .or_else(|| mesh.nats_url.clone())
-        .unwrap_or_else(default_nats_url);
+        .unwrap_or_else(|| default_nats_url(None));
     let spinner = Spinner::start(
         output,
         format!("joining the network at {}", checked_url(&url)?.redacted()),

@@ -103,7 +103,7 @@ struct Requester {
 impl Who {
     async fn requester(&self, global: &Global) -> Result<Requester, Failure> {
         let registry = connect_registry(global).await?.with_timeout(self.timeout.duration());
-        let username = checked_username(&self.identity.username())?;
+        let username = checked_username(&self.identity.username(global))?;
         let request = ResolveAccountRequest {
             username: lookup_key(&username),
         };
@@ -179,7 +179,7 @@ async fn change_all(
         }
     }
     for reply in &done {
-        if let Some(note) = untold::note(&reply.task, &untold(reply), &who.identity.username()) {
+        if let Some(note) = untold::note(&reply.task, &untold(reply), &who.identity.username(global)) {
             output.note(note);
         }
     }

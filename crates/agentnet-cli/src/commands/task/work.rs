@@ -28,9 +28,9 @@ use self::process::CommandLine;
 use self::watchdog::Watchdog;
 use super::cells;
 use crate::args::Seconds;
+use crate::cli::SPEAKER_ARGUMENT;
 use crate::commands::identity_args::SigningArgs;
-use crate::connection::join;
-use crate::default_username::default_username;
+use crate::connection::{join, own_username};
 use crate::exit::{Exit, Failure};
 use crate::global::Global;
 use crate::output::sanitize::{clean, indented_lines};
@@ -59,8 +59,8 @@ AGENTNET_TASK_ID, AGENTNET_TASK_ATTEMPT and AGENTNET_TASK_MAX_ATTEMPTS are set i
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Work {
-    /// Username to join with: tasks for this agent are done [default: cli_USER_HOST]
-    #[arg(long = "as", value_name = "USERNAME", value_parser = crate::args::not_blank)]
+    /// Username to join with: tasks for this agent are done [default: that of the credential; without one cli_USER_HOST]
+    #[arg(id = SPEAKER_ARGUMENT, long = "as", value_name = "USERNAME", value_parser = crate::args::not_blank)]
     work_as: Option<String>,
     /// Also do tasks for any agent with this capability; may be given several times
     #[arg(long = "capability", value_name = "NAME", value_parser = crate::args::not_blank)]
@@ -141,7 +141,7 @@ impl Work {
         signals: &mut StopSignals,
         output: Output,
     ) -> Result<AgentNode, Exit> {
-        let username = crate::args::trimmed(self.work_as.as_ref()).unwrap_or_else(default_username);
+        let username = crate::args::trimmed(self.work_as.as_ref()).unwrap_or_else(|| own_username(global));
         let agent = AgentNode::builder("cli_worker")
             .name(&username)
             .username(&username)

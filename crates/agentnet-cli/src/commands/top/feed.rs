@@ -9,6 +9,7 @@ use async_nats::{Client, Message, Subscriber};
 use futures::{FutureExt, StreamExt};
 
 use crate::connection::observer;
+use crate::connection::taps::tap;
 use crate::exit::Failure;
 
 /// The subjects, in the order in which they are read. Receipts come before hellos, whose counters include them; goodbyes come
@@ -44,6 +45,7 @@ impl NetworkFeed {
         let taken = client.statistics().in_messages.load(Ordering::Relaxed);
         let mut subscriptions = Vec::with_capacity(SUBJECTS.len());
         for subject in SUBJECTS {
+            let subject = tap(subject, url.issuer());
             subscriptions.push(client.subscribe(subject).await.map_err(|error| lost(&error))?);
         }
         client.flush().await.map_err(|error| lost(&error))?;

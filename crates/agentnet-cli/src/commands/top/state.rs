@@ -117,8 +117,8 @@ impl State {
     /// Applies a message of a subscription.
     pub(crate) fn apply(&mut self, message: &async_nats::Message, at: Timestamp, now: Duration) {
         match Subject::parse(&message.subject) {
-            Some(Subject::Registry { name: "hello" }) => self.hello(&message.payload, now),
-            Some(Subject::Registry { name: "goodbye" }) => self.goodbye(&message.payload, now),
+            Some(Subject::Registry { name: "hello", .. }) => self.hello(&message.payload, now),
+            Some(Subject::Registry { name: "goodbye", .. }) => self.goodbye(&message.payload, now),
             Some(Subject::Receipts { .. }) => self.receipt(message.payload.clone(), at, now),
             Some(Subject::Inbox { .. } | Subject::Capability { .. } | Subject::Reply) => {
                 self.message(message.payload.clone(), at, now);

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::exit::Failure;
 use crate::up::websocket::{DEFAULT_ADDRESS, ListenAddress, TlsFiles, WebOrigin, WebSocketSettings};
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Browsers")]
 pub(super) struct WebSocketArgs {
     /// Let browsers join over WebSocket, on 127.0.0.1:4280 or the given HOST:PORT; port 0 takes a free one [default: off]

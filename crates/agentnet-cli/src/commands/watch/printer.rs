@@ -15,6 +15,7 @@ use super::receipt_latency::{EventTime, Latency, SentTimes};
 use super::task_events::{self, SeenTaskEvents};
 use crate::account_names::AccountNames;
 use crate::commands::task::event_line;
+use crate::connection::taps::issuer;
 use crate::output::json::{checked, one_line};
 use crate::output::sanitize::{clean, or_dash, preview};
 use crate::output::{Output, Tint};
@@ -23,6 +24,8 @@ use crate::output::{Output, Tint};
 pub(super) struct Printer<'a> {
     watch: &'a Watch,
     names: AccountNames,
+    /// Whether each message came on a subject that ends in its sender.
+    is_secure: bool,
     passed: SentTimes,
     events: SeenEvents,
     task_events: SeenTaskEvents,
@@ -30,10 +33,11 @@ pub(super) struct Printer<'a> {
 }
 
 impl<'a> Printer<'a> {
-    pub(super) fn new(watch: &'a Watch, names: AccountNames, output: Output) -> Self {
+    pub(super) fn new(watch: &'a Watch, names: AccountNames, is_secure: bool, output: Output) -> Self {
         Self {
             watch,
             names,
+            is_secure,
             passed: SentTimes::default(),
             events: SeenEvents::default(),
             task_events: SeenTaskEvents::default(),
@@ -70,11 +74,15 @@ impl<'a> Printer<'a> {
         if !filter.takes(&envelope) || agents_only && envelope.message_id.is_empty() {
             return false;
         }
+        let named = envelope.from_account_id.as_deref();
+        let mut from = self.names.sender(named, &envelope.from_agent).await;
+        // In secure mode the server has proven who published it; receivers refuse it if the message says otherwise.
+        let issuer = issuer(&message.subject).filter(|issuer| self.is_secure && Some(*issuer) != named);
+        if let Some(issuer) = issuer {
+            from = format!("{} (forged as {from})", self.names.sender(Some(issuer), "").await);
+        }
         let parties = Parties {
-            from: self
-                .names
-                .sender(envelope.from_account_id.as_deref(), &envelope.from_agent)
-                .await,
+            from,
             to: self
                 .names
                 .display(envelope.to_account_id.as_deref(), &envelope.to_agent)

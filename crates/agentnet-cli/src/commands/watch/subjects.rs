@@ -4,6 +4,7 @@ use agentnet_protocol::envelope::kind;
 use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, ALL_NATS_REPLIES, ALL_REPLIES, capability};
 
 use super::filter::Filter;
+use crate::connection::taps::{tap, taps};
 
 /// All messages between agents.
 pub(super) const ALL_MESSAGES: [&str; 4] = [ALL_INBOXES, ALL_CAPABILITIES, ALL_REPLIES, ALL_NATS_REPLIES];
@@ -38,8 +39,8 @@ fn matching(filter: &Filter) -> Vec<String> {
 }
 
 /// The note for a given subject without messages that can match the filter.
-pub(super) fn mismatch_note(subject: &str, filter: &Filter) -> Option<String> {
-    let places = matching(filter);
+pub(super) fn mismatch_note(subject: &str, filter: &Filter, issuer: Option<&str>) -> Option<String> {
+    let (places, subject) = (taps(matching(filter), issuer), &tap(subject, issuer));
     if filter.is_empty() || places.iter().any(|place| overlap(place, subject)) {
         return None;
     }
@@ -109,7 +110,7 @@ mod tests {
             ("registry.hello", Some("@bob"), None, true),
             ("registry.hello", None, None, false),
         ] {
-            let said = mismatch_note(subject, &filter(to, kind));
+            let said = mismatch_note(subject, &filter(to, kind), None);
             assert_eq!(said.is_some(), told, "{subject} {to:?} {kind:?}: {said:?}");
         }
     }

@@ -11,7 +11,7 @@ fn settings(host: &str, token: &str) -> ServerSettings {
         name: "agentnet-1".into(),
         host: host.into(),
         port: 4333,
-        token: token.into(),
+        access: Access::Token(token.into()),
         monitor_port: None,
         websocket: None,
         store_dir: "/data/jet \"stream\"".into(),

@@ -7,8 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agentnet_nats::Backoff;
-use agentnet_nats::NatsUrl;
+use agentnet_nats::{Backoff, Issuer, NatsUrl};
 use agentnet_protocol::subject::{ALL_CAPABILITIES, ALL_INBOXES, ALL_NATS_REPLIES, ALL_REPLIES};
 use async_nats::connection::State;
 use async_nats::{Client, Event, Message, ReconnectToServer, Subscriber};
@@ -18,8 +17,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::super::decode;
+use super::super::proof::Proof;
 use super::super::stream::STREAM;
+use super::super::{captured_subjects, decode};
 use super::{TapEvent, TappedMessage};
 use crate::clock::Now;
 use crate::connect::{self, Connection};
@@ -41,6 +41,7 @@ pub(super) struct Taps {
     url: NatsUrl,
     /// The registry's own connection, which knows servers of the cluster too.
     main: Client,
+    issuer: Issuer,
     out: mpsc::Sender<TapEvent>,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
@@ -74,6 +75,7 @@ impl Taps {
         let mut taps = Self {
             url: url.clone(),
             main: connection.client.clone(),
+            issuer: connection.issuer.clone(),
             out,
             metrics,
             stop,
@@ -165,7 +167,8 @@ impl Taps {
         let group = format!("agentnet-registry-spare-{}", info.server_id);
         let nats = |error: async_nats::SubscribeError| StartError::Nats(error.to_string());
         let mut messages = SelectAll::new();
-        for subject in [ALL_INBOXES, ALL_CAPABILITIES, ALL_REPLIES, ALL_NATS_REPLIES] {
+        let subjects = [ALL_INBOXES, ALL_CAPABILITIES, ALL_REPLIES, ALL_NATS_REPLIES];
+        for subject in captured_subjects(&self.issuer, &subjects) {
             messages.push(client.queue_subscribe(subject, group.clone()).await.map_err(nats)?);
         }
         let elected = format!("{ADVISORY}STREAM.LEADER_ELECTED.{STREAM}");
@@ -178,9 +181,9 @@ impl Taps {
         };
         tracing::debug!(address, "a NATS server is tapped");
         self.open.push(server.clone());
-        let (out, stop) = (self.out.clone(), self.stop.clone());
+        let (out, stop, issuer) = (self.out.clone(), self.stop.clone(), self.issuer.clone());
         self.running.spawn(async move {
-            follow(client, messages, out, lost, stop).await;
+            follow(client, issuer, messages, out, lost, stop).await;
             server
         });
         Ok(())
@@ -226,6 +229,7 @@ fn host(address: &str) -> &str {
 /// Sends what is read until the stop or the end of the connection.
 async fn follow(
     client: Client,
+    issuer: Issuer,
     mut messages: SelectAll<Subscriber>,
     out: mpsc::Sender<TapEvent>,
     lost: CancellationToken,
@@ -237,7 +241,7 @@ async fn follow(
             () = lost.cancelled() => break,
             () = stop.cancelled() => break,
             message = messages.next() => match message {
-                Some(message) => send(message, &out).await,
+                Some(message) => send(message, &issuer, &out).await,
                 None => break,
             },
         }
@@ -248,11 +252,11 @@ async fn follow(
         }
     }
     for message in agentnet_nats::rest(&client, &mut messages).await {
-        send(message, &out).await;
+        send(message, &issuer, &out).await;
     }
 }
 
-async fn send(message: Message, out: &mpsc::Sender<TapEvent>) {
+async fn send(message: Message, issuer: &Issuer, out: &mpsc::Sender<TapEvent>) {
     let event = if message.subject.starts_with(ADVISORY) {
         TapEvent::Elected
     } else {
@@ -261,6 +265,7 @@ async fn send(message: Message, out: &mpsc::Sender<TapEvent>) {
             return;
         }
         TapEvent::Message(TappedMessage {
+            proof: Proof::of(issuer, &message.subject),
             body: message.payload,
             at: Instant::now(),
             received_at: Now::read().time,

@@ -17,6 +17,7 @@ use crate::clock::{Now, now_text};
 use crate::context::Context;
 use crate::mailbox::notices::Subject;
 use crate::paging::{mailbox_cursor, mailbox_position};
+use crate::rpc::Call;
 use crate::truncate_reply::truncate_reply;
 
 /// Messages that are read at a time: large ones must not fill the memory.
@@ -25,11 +26,16 @@ const CHUNK_MESSAGES: usize = 32;
 const MAX_ACTION_ROUNDS: usize = 100;
 
 /// How full a mailbox is, or all of them.
-pub(in crate::rpc) async fn status(ctx: &Arc<Context>, request: MailboxStatusRequest) -> Result<String, RpcError> {
+pub(in crate::rpc) async fn status(
+    ctx: &Arc<Context>,
+    request: MailboxStatusRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     let account_id = match (request.account_id, request.username) {
         (None, None) => None,
         named => Some(find(ctx, named).await?.account_id),
     };
+    call.check_may_read(ctx, account_id.as_deref())?;
     let counts = ctx
         .store
         .mailbox_counts(account_id.as_deref())
@@ -66,9 +72,14 @@ async fn find(ctx: &Context, named: (Option<String>, Option<String>)) -> Result<
 }
 
 /// Messages of a mailbox, oldest first.
-pub(in crate::rpc) async fn list(ctx: &Arc<Context>, request: MailboxListRequest) -> Result<String, RpcError> {
+pub(in crate::rpc) async fn list(
+    ctx: &Arc<Context>,
+    request: MailboxListRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     let after_seq = mailbox_position(request.cursor.as_deref())?;
     let account = find(ctx, (request.account_id, request.username)).await?;
+    call.check_may_read(ctx, Some(&account.account_id))?;
     let mut query = MailboxQuery {
         account_id: account.account_id,
         state: request.state,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agentnet_protocol::rpc::{Reply as _, RpcError, TaskEvent, TaskEventsReply, TaskEventsRequest};
 
-use super::{check_enabled, find, store_failed};
+use super::{check_enabled, find_visible, store_failed};
 use crate::clock::now_text;
 use crate::context::Context;
 use crate::rpc::Call;
@@ -34,7 +34,7 @@ pub(in crate::rpc) async fn events(
     let mut waiter = (request.wait_ms > 0).then(|| waiters.join(&request.task_id)).flatten();
     let hold = Hold::new(ctx, request.wait_ms);
     loop {
-        let found = look(ctx, &request).await?;
+        let found = look(ctx, &request, call).await?;
         let is_answer = !found.events.is_empty() || found.is_terminal;
         let Some(waiter) = waiter.as_mut().filter(|_| !is_answer) else {
             return reply(ctx, request, found);
@@ -45,8 +45,8 @@ pub(in crate::rpc) async fn events(
     }
 }
 
-async fn look(ctx: &Context, request: &TaskEventsRequest) -> Result<Found, RpcError> {
-    let task = find(ctx, &request.task_id).await?;
+async fn look(ctx: &Context, request: &TaskEventsRequest, call: &Call) -> Result<Found, RpcError> {
+    let task = find_visible(ctx, &request.task_id, call).await?;
     let events = match task.event_count > request.after {
         true => ctx
             .store

@@ -7,11 +7,12 @@ use agentnet_protocol::rpc::{Reply as _, RpcError, TaskListReply, TaskListReques
 use agentnet_protocol::task::error;
 use agentnet_store::model::{Position, Task, TaskQuery};
 
-use super::{check_enabled, describe, describe_one, refused, task_reply};
+use super::{check_enabled, describe, describe_one, has_part, refused, task_reply};
 use crate::clock::now_text;
 use crate::context::Context;
 use crate::paging::{task_cursor, task_position};
-use crate::rpc::failed;
+use crate::rpc::caller::forbidden;
+use crate::rpc::{Call, failed};
 use crate::task_ledger::snapshot::shortest;
 use crate::truncate_reply::truncate_reply;
 
@@ -19,18 +20,31 @@ use crate::truncate_reply::truncate_reply;
 const CHUNK_TASKS: usize = 32;
 
 /// A task by its id.
-pub(in crate::rpc) async fn status(ctx: &Arc<Context>, request: TaskStatusRequest) -> Result<String, RpcError> {
+pub(in crate::rpc) async fn status(
+    ctx: &Arc<Context>,
+    request: TaskStatusRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     check_enabled(ctx)?;
     let status_failed = failed("task_status_failed");
     let task = ctx.store.task(&request.task_id).await.map_err(&status_failed)?;
+    let visible_to = call.visible_to(ctx);
+    let task = task.filter(|task| visible_to.as_deref().is_none_or(|caller| has_part(task, caller)));
     let task = task.ok_or(RpcError::NOT_FOUND)?;
     let task = describe_one(ctx, task).await.map_err(&status_failed)?;
     task_reply(ctx, task, None)
 }
 
 /// Tasks, the last changed first.
-pub(in crate::rpc) async fn list(ctx: &Arc<Context>, request: TaskListRequest) -> Result<String, RpcError> {
+pub(in crate::rpc) async fn list(
+    ctx: &Arc<Context>,
+    mut request: TaskListRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     check_enabled(ctx)?;
+    if let Some(caller) = call.visible_to(ctx) {
+        restrict(&mut request, caller)?;
+    }
     let since = match request.since.as_deref() {
         None => None,
         Some(text) => Some(
@@ -64,6 +78,21 @@ pub(in crate::rpc) async fn list(ctx: &Arc<Context>, request: TaskListRequest) -
         reply.next_cursor = last.or(end.as_ref()).map(task_cursor);
         (reply.encode(), std::mem::take(&mut reply.tasks))
     })
+}
+
+/// In secure mode an agent lists the tasks that it has asked for, or those that are assigned to it (PROTOCOL.md section 23.7).
+fn restrict(request: &mut TaskListRequest, caller: String) -> Result<(), RpcError> {
+    let is_own = |named: &Option<String>| named.as_deref() == Some(&caller);
+    if is_own(&request.coordinator_account_id) || is_own(&request.assignee_account_id) {
+        return Ok(());
+    }
+    if request.coordinator_account_id.is_some() {
+        return Err(forbidden(
+            "an agent lists the tasks that it has asked for, or that are assigned to it",
+        ));
+    }
+    request.coordinator_account_id = Some(caller);
+    Ok(())
 }
 
 fn position(task: &Task) -> Position {

@@ -93,7 +93,7 @@ async fn a_crowd_waits_for_connections_and_the_server_answers_meanwhile() {
     let calls: Vec<_> = (0..6)
         .map(|_| {
             let store = Arc::clone(&store);
-            tokio::spawn(async move { store.thread("t").await })
+            tokio::spawn(async move { store.thread("t", None).await })
         })
         .collect();
     eventually(DEADLINE, async || {
@@ -128,7 +128,7 @@ async fn connections_that_the_server_has_ended_are_replaced() {
         let calls: Vec<_> = (0..5)
             .map(|_| {
                 let store = Arc::clone(&store);
-                tokio::spawn(async move { store.thread("t").await })
+                tokio::spawn(async move { store.thread("t", None).await })
             })
             .collect();
         for call in calls {

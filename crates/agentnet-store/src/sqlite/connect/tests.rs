@@ -43,7 +43,7 @@ async fn everything_is_there_after_opening_again() {
     let account = store.claim_account(&requested("alice")).await.unwrap();
     store.upsert_sessions(&[session("s")]).await.unwrap();
     store.append_messages(&[message("m", "t", 1)]).await.unwrap();
-    let thread = store.thread("t").await.unwrap();
+    let thread = store.thread("t", None).await.unwrap();
     store.close().await;
     assert!(path.is_file());
     assert!(
@@ -54,7 +54,7 @@ async fn everything_is_there_after_opening_again() {
     let store = open_file(&path).await.unwrap();
     assert_eq!(store.account_by_username("alice").await.unwrap(), Some(account));
     assert_eq!(store.online_sessions().await.unwrap(), [session("s")]);
-    assert_eq!(store.thread("t").await.unwrap(), thread);
+    assert_eq!(store.thread("t", None).await.unwrap(), thread);
     assert_eq!(message_ids(&*store, &any_message()).await, ["m"]);
     store.close().await;
 }

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use agentnet_protocol::Timestamp;
 use bytes::Bytes;
 
+use super::super::super::proof::Proof;
 use super::super::TappedMessage;
 use super::super::leader::Leader;
 use super::{BYTES_PER_MESSAGE, CONFIRM_AGE, Change, Leadership, MAX_CATCH_UP_TIME, ReplayBuffer, SETTLE_TIME};
@@ -47,6 +48,7 @@ impl Scene {
     fn push_tapped(&mut self, name: &'static str, millis: u64, streamed: bool) {
         let at = self.at(millis);
         self.buffer.push(TappedMessage {
+            proof: Proof::NotNeeded,
             body: Bytes::from_static(name.as_bytes()),
             at,
             received_at: Timestamp::from_micros(0),
