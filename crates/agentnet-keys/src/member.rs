@@ -26,7 +26,7 @@ pub struct MemberIdentity {
     pub ca_pem: Option<String>,
     /// The account that the broker proves.
     pub account_id: String,
-    /// Its username.
+    /// Username of that account.
     pub username: String,
     /// The role of section 23.2, in its text form.
     pub role: String,

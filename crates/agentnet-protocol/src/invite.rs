@@ -37,9 +37,9 @@ pub struct Invite {
     pub ca_pem: Option<String>,
     /// Account of the new member.
     pub account_id: String,
-    /// Its username.
+    /// Username of that account.
     pub username: String,
-    /// Its role.
+    /// Role of the new member.
     pub role: Role,
     /// Id of the invite.
     pub invite_id: String,

@@ -11,7 +11,7 @@ texts! {
         Observer = "observer",
         /// An agent that reads everything and decides about members.
         Operator = "operator",
-        /// A registry.
+        /// Serves the requests of all members.
         Registry = "registry",
         /// Holds an invite that is not used yet.
         Join = "join",

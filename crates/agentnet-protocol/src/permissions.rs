@@ -48,7 +48,7 @@ pub struct Grant<'a> {
     pub account_id: &'a str,
     /// Capabilities that an agent or operator may serve.
     pub capabilities: &'a [String],
-    /// Whom an agent or operator may send to: account ids, and `capability:<name>`. `None`: everybody.
+    /// Where an agent or operator may send to: account ids, and `capability:<name>`. `None`: everybody.
     pub may_send_to: Option<&'a [String]>,
 }
 

@@ -16,7 +16,7 @@ pub(crate) enum Rows {
     NotIssuedBy(String),
     /// Those that this account has issued or received.
     VisibleTo(String),
-    /// None.
+    /// Nothing of the history.
     None,
 }
 

@@ -207,7 +207,7 @@ impl Intake {
         }
         let issuer = &self.session.publisher.issuer;
         if !issuer.vouches_for(&subject, inbound.envelope.from_account_id.as_deref()) {
-            // Whoever published it is told, not whom it names.
+            // The account that published it is told, not the one that it names.
             inbound.envelope.from_account_id = split_issuer(&subject).map(|(_, issuer)| Text::from(issuer));
             return Step::Reject(inbound.into(), Reject::Auth(ISSUER_MISMATCH));
         }

@@ -70,7 +70,7 @@ impl Members {
     }
 }
 
-/// Whom a member may send to.
+/// The accounts and capabilities that a member may send to.
 fn receivers(member: &MemberRecord, output: Output) -> String {
     match &member.may_send_to {
         None => "everybody".to_owned(),

@@ -1,4 +1,4 @@
-//! Which server a command connects to, and as whom: the one place that decides it.
+//! Which server a command connects to, and with which credential: the one place that decides it.
 //!
 //! 1. `--identity FILE`, or `--nats-url URL`
 //! 2. `AGENTNET_IDENTITY`

@@ -79,9 +79,9 @@ record! {
         pub status: String,
         /// Account of the member.
         pub account_id: String,
-        /// Its username.
+        /// Username of the account.
         pub username: String,
-        /// Its role.
+        /// Role of the member.
         pub role: String,
         /// Capabilities that it may serve.
         pub capabilities: Vec<String>,

@@ -1,4 +1,4 @@
-//! Who published a message, and for whom, as its subject proves it in secure mode (PROTOCOL.md sections 23.1 and 23.6).
+//! Who published a message, and for which receiver, as its subject proves it in secure mode (PROTOCOL.md sections 23.1 and 23.6).
 
 use agentnet_nats::Issuer;
 use agentnet_protocol::Envelope;

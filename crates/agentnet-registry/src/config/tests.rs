@@ -140,7 +140,6 @@ fn every_variable_is_read() {
         dev_auth_max_skew: Duration::from_secs(60),
         dev_auth_nonce_ttl: Duration::from_secs(90),
         key_dir: Some("/keys".into()),
-        authority: None,
         offline_replies: false,
         max_metadata_bytes: 1000,
         max_new_accounts_per_second: 7,

@@ -18,9 +18,9 @@ const INVITE_MILLIS: i128 = 60_000;
 /// A member with the credential that it has already.
 #[derive(Debug, Clone, Copy)]
 pub struct LocalMember<'a> {
-    /// Its username.
+    /// Username of the member.
     pub username: &'a str,
-    /// Its role.
+    /// Role of the member.
     pub role: Role,
     /// Public key by which the broker knows it, `U…`.
     pub nkey: &'a str,

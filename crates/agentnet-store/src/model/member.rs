@@ -44,7 +44,7 @@ impl MemberState {
 /// An account with a credential of the network, or with an invite for one (table `agent_members`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Its account.
+    /// Account of the member.
     pub account_id: String,
     /// Username that the account has now.
     pub username: String,
@@ -105,7 +105,7 @@ pub struct NewMember {
     pub new_account_id: String,
     /// Username of the account, normalised.
     pub username: String,
-    /// Its role.
+    /// Role of the member.
     pub role: String,
     /// Capabilities whose messages it may receive.
     pub capabilities: Vec<String>,
@@ -160,7 +160,7 @@ impl NewMember {
 /// An invite to make.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewInvite {
-    /// Its id.
+    /// Id of the invite.
     pub invite_id: String,
     /// What the enrolment has to prove that it knows.
     pub secret: Vec<u8>,
@@ -191,7 +191,7 @@ pub enum Invited {
 /// A stored invite (table `agent_invites`).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Invite {
-    /// Its id.
+    /// Id of the invite.
     pub invite_id: String,
     /// The account that it is for.
     pub account_id: String,

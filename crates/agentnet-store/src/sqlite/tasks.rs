@@ -50,7 +50,7 @@ impl Tasks for SqliteStore {
     }
 
     async fn claim_tasks(&self, query: &TaskClaimQuery) -> Result<Vec<(Task, Vec<StoredTaskEvent>)>, StoreError> {
-        claims::claim_tasks(self, query).await
+        claim_queue::claim_tasks(self, query).await
     }
 
     async fn tick_tasks(

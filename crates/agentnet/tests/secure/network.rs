@@ -24,7 +24,7 @@ const REGISTRY: &str = "acct_registry_one";
 
 pub(crate) struct SecureNetwork {
     pub(crate) registry: RegistryHandle,
-    pub(crate) store: Arc<dyn Store>,
+    _store: Arc<dyn Store>,
     pub(crate) nats: NatsServer,
     _database: TestDatabase,
     folder: TempDir,
@@ -85,7 +85,7 @@ impl SecureNetwork {
         let registry = Registry::start(config, Arc::clone(&store)).await.unwrap();
         Self {
             registry,
-            store,
+            _store: store,
             nats,
             _database: database,
             folder,
@@ -155,8 +155,8 @@ impl Member {
     }
 
     /// A client without code of ours, and what the server refuses it.
-    pub(crate) async fn raw(&self) -> (Client, mpsc::UnboundedReceiver<String>) {
-        let (refused, refusals) = mpsc::unbounded_channel();
+    pub(crate) async fn raw(&self) -> (Client, mpsc::Receiver<String>) {
+        let (refused, refusals) = mpsc::channel(64);
         // Until the server knows the user.
         drop(self.registry().await);
         let url = NatsUrl::parse(&self.url).unwrap();
@@ -164,7 +164,7 @@ impl Member {
         let client = options
             .event_callback(move |event| {
                 if let Event::ServerError(error) = &event {
-                    let _ = refused.send(error.to_string());
+                    let _ = refused.try_send(error.to_string());
                 }
                 std::future::ready(())
             })
@@ -176,7 +176,7 @@ impl Member {
 }
 
 /// The next refusal of the server.
-pub(crate) async fn refusal(refusals: &mut mpsc::UnboundedReceiver<String>) -> String {
+pub(crate) async fn refusal(refusals: &mut mpsc::Receiver<String>) -> String {
     let refusal = tokio::time::timeout(DEADLINE, refusals.recv()).await;
     refusal.expect("the server refuses nothing").unwrap()
 }

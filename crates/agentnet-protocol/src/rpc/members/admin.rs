@@ -24,7 +24,7 @@ pub struct MemberInviteRequest {
     pub role: Role,
     /// Capabilities that it may serve.
     pub capabilities: Vec<String>,
-    /// Whom it may send to: account ids, and `capability:<name>`. `None`: everybody.
+    /// Where it may send to: account ids, and `capability:<name>`. `None`: everybody.
     pub may_send_to: Option<Vec<String>>,
     /// How long the invite can be used, in seconds: 60 to 2,592,000; 86,400 by default.
     pub ttl_seconds: i64,
@@ -157,20 +157,20 @@ impl Request for MemberListRequest {
 }
 
 record! {
-    /// A member.
+    /// A member, as requests list it.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct MemberRecord {
-        /// Its account.
+        /// Account of the member.
         pub account_id: String,
-        /// Its username.
+        /// Username of the account.
         pub username: String,
-        /// Its role.
+        /// Role of the member.
         pub role: String,
         /// `invited`, `active` or `revoked`.
         pub state: String,
         /// Capabilities that it may serve.
         pub capabilities: Vec<String>,
-        /// Whom it may send to; `null`: everybody.
+        /// Where it may send to; `null`: everybody.
         pub may_send_to: Option<Vec<String>> as NullableTexts,
         /// When it was invited first.
         pub created_at: String,
@@ -236,7 +236,7 @@ pub struct MemberGrantRequest {
     pub capabilities_add: Vec<String>,
     /// Capabilities that it may not serve any more.
     pub capabilities_remove: Vec<String>,
-    /// Whom it may send to.
+    /// Where it may send to.
     pub may_send_to: SendPolicy,
 }
 
@@ -279,7 +279,7 @@ record! {
     /// A member after a change.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct MemberReply {
-        /// The member.
+        /// The member after the change.
         pub member: MemberRecord as Nested,
         /// Time of the reply, UTC.
         pub generated_at: String,
@@ -288,7 +288,7 @@ record! {
 
 reply!(MemberReply, ["member"]);
 
-/// A change of whom a member may send to.
+/// A change of where a member may send to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum SendPolicy {
     /// As before; the member is absent.

@@ -6,7 +6,7 @@ use sqlx::{Sqlite, Transaction};
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
-use super::claims::{Claimed, claim_in};
+use super::claims::{Claimed, claim_in, is_worth_it};
 use crate::error::StoreError;
 use crate::model::TaskClaimQuery;
 use crate::sqlite::SqliteStore;
@@ -50,8 +50,18 @@ impl ClaimQueue {
     }
 }
 
+/// What [`Tasks::claim_tasks`](crate::store::Tasks::claim_tasks) says.
+pub(super) async fn claim_tasks(store: &SqliteStore, query: &TaskClaimQuery) -> Result<Claimed, StoreError> {
+    store.check_file()?;
+    // Most claims find nothing: that needs no write lock.
+    if !is_worth_it(store, query).await.map_err(failed)? {
+        return Ok(Vec::new());
+    }
+    claim(store, query).await
+}
+
 /// Claims tasks in a transaction with the others that wait.
-pub(super) async fn claim(store: &SqliteStore, query: &TaskClaimQuery) -> Result<Claimed, StoreError> {
+async fn claim(store: &SqliteStore, query: &TaskClaimQuery) -> Result<Claimed, StoreError> {
     let queue = &store.claims;
     let mut answer = queue.join(query.clone());
     loop {

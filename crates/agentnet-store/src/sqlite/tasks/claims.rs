@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
-use super::claim_queue;
 use super::read::tasks_by_seq;
 use super::row::{columns, event_columns, event_row, task_row};
 use super::write::save;
@@ -45,16 +44,6 @@ const CLAIMED_EVENT: &str = concat!(
 /// The tasks that a claim gets, each with the events that claiming it has made.
 pub(super) type Claimed = Vec<(Task, Vec<StoredTaskEvent>)>;
 
-/// What [`Tasks::claim_tasks`](crate::store::Tasks::claim_tasks) says.
-pub(super) async fn claim_tasks(store: &SqliteStore, query: &TaskClaimQuery) -> Result<Claimed, StoreError> {
-    store.check_file()?;
-    // Most claims find nothing: that needs no write lock.
-    if !is_worth_it(store, query).await.map_err(failed)? {
-        return Ok(Vec::new());
-    }
-    claim_queue::claim(store, query).await
-}
-
 /// Claims tasks in a transaction; also whether that is more than an earlier call with the token has claimed.
 pub(super) async fn claim_in(
     transaction: &mut SqliteConnection,
@@ -77,7 +66,7 @@ pub(super) async fn claim_in(
 }
 
 /// Whether there is something to claim, or an earlier call with this token has claimed something.
-async fn is_worth_it(store: &SqliteStore, query: &TaskClaimQuery) -> Result<bool, sqlx::Error> {
+pub(super) async fn is_worth_it(store: &SqliteStore, query: &TaskClaimQuery) -> Result<bool, sqlx::Error> {
     let mut connection = store.read.acquire().await?;
     if !candidates(&mut connection, query).await?.is_empty() {
         return Ok(true);
