@@ -8,10 +8,8 @@ use sqlx::{QueryBuilder, Row as _, Sqlite};
 use super::read::tasks_by_seq;
 use super::row::{columns, event_columns, event_row, task_row};
 use super::write::save;
-use crate::error::StoreError;
 use crate::model::{StoredTaskEvent, Task, TaskClaimQuery};
 use crate::sqlite::SqliteStore;
-use crate::sqlite::error::failed;
 use crate::task_batch::{TaskBatch, lease_range};
 
 macro_rules! claimable {
