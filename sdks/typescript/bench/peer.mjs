@@ -29,8 +29,8 @@ async function startNode(name) {
 }
 
 async function connectPlain() {
-  const { hostname, port, username } = new URL(url);
-  return await connect({ servers: `${hostname}:${port}`, token: decodeURIComponent(username) });
+  const { host, username } = new URL(url);
+  return await connect({ servers: host, ...(username === "" ? {} : { token: decodeURIComponent(username) }) });
 }
 
 async function answer() {

@@ -349,3 +349,18 @@ async fn an_agent_that_claims_nothing_is_told_by_message() {
     end(bob).await;
     up.stop().await;
 }
+
+#[tokio::test]
+async fn a_worker_confirms_assignments_by_message_and_refuses_other_messages() {
+    let mut up = Up::start().await;
+    let url = up.url.clone();
+    let builder = worker(&url, "--as builder", "echo 1").await;
+    let assignment = r#"{"type":"task.assign","task_id":"t1","text":"do it"}"#;
+    let words = "send --as ada --processed --to-username builder";
+    agentnet(&url, words.split(' ').chain([assignment])).await.ok();
+    in_state(&url, "t1", "completed").await;
+    let refused = agentnet(&url, words.split(' ').chain([r#"{"text":"hello"}"#])).await;
+    refused.fails(2, &["handler_error"]);
+    end(builder).await;
+    up.stop().await;
+}

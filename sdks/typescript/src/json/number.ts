@@ -73,8 +73,11 @@ export function pythonFloat(value: number): string {
 }
 
 function finiteText(value: number): string {
+  const size = Math.abs(value);
+  // Here JavaScript writes the same digits in the same notation.
+  if (size >= 1e-4 && size < 1e16) return Number.isInteger(value) ? `${value}.0` : String(value);
   // Without an argument it gives the shortest digits: d[.ddd]e±X.
-  const [mantissa = "0", power = "0"] = Math.abs(value).toExponential().split("e");
+  const [mantissa = "0", power = "0"] = size.toExponential().split("e");
   const exponent = Number(power);
   const digits = mantissa.replace(".", "");
   const sign = value < 0 || Object.is(value, -0) ? "-" : "";

@@ -4,7 +4,17 @@
  */
 
 import { readString } from "./read.js";
-import { expectEnd, QUOTE, scanDocument, scanMembers, skipSpace } from "./scan.js";
+import {
+  CLOSE_BRACE,
+  expectEnd,
+  nameEnd,
+  nextMember,
+  QUOTE,
+  scanDocument,
+  scanValue,
+  skipSpace,
+  valueBehindName,
+} from "./scan.js";
 import { decodeUtf8 } from "./text.js";
 import { JsonView, RawJson } from "./value.js";
 
@@ -14,14 +24,19 @@ import { JsonView, RawJson } from "./value.js";
  */
 const MAX_SHARED_LENGTH = 2_048;
 
+/** What no text of a short body has, nearly always: then a string ends at the next quote, which is found faster than character by character. */
+const ODD = /[\\\u0000-\u001f]/;
+
 /** Reads records with members of these names. */
 export class RecordReader<Name extends string> {
   private readonly names: readonly Name[];
+  private readonly literals: readonly string[];
   private readonly places: ReadonlyMap<Name, number>;
 
   /** @param names In the order in which they are usually written: those are found at once. */
   constructor(names: readonly Name[]) {
     this.names = names;
+    this.literals = names.map((name) => `"${name}":`);
     this.places = new Map(names.map((name, place) => [name, place]));
   }
 
@@ -33,24 +48,43 @@ export class RecordReader<Name extends string> {
   read(body: Uint8Array | string): JsonRecord<Name> | undefined {
     const text = typeof body === "string" ? body : decodeUtf8(body);
     const spans = new Array<number>(2 * this.names.length).fill(0);
-    const record = new JsonRecord(text, this.places, spans);
+    const isPlain = text.length <= MAX_SHARED_LENGTH && !ODD.test(text);
+    const record = new JsonRecord(text, this.places, spans, isPlain);
     if (text === "") return record;
     const start = skipSpace(text, 0);
     if (text.charAt(start) !== "{") {
       scanDocument(text);
       return undefined;
     }
-    let next = 0;
-    const end = scanMembers(text, start, 0, (nameStart, nameEnd, valueStart, valueEnd) => {
-      const place = this.placeOf(text, nameStart, nameEnd, next);
-      if (place < 0) return;
-      // Of equal names the last one counts.
-      spans[2 * place] = valueStart;
-      spans[2 * place + 1] = valueEnd;
-      next = place + 1;
-    });
-    expectEnd(text, end);
+    expectEnd(text, this.scan(text, start, spans, isPlain));
     return record;
+  }
+
+  /** Notes where the values of the known members are; returns the position just behind the object. Without a call for each member. */
+  private scan(text: string, start: number, spans: number[], isPlain: boolean): number {
+    let at = skipSpace(text, start + 1);
+    if (text.charCodeAt(at) === CLOSE_BRACE) return at + 1;
+    let next = 0;
+    do {
+      let place = next;
+      let valueStart: number;
+      const literal = this.literals[next] ?? "";
+      if (literal !== "" && text.startsWith(literal, at)) valueStart = skipSpace(text, at + literal.length);
+      else {
+        const behindName = nameEnd(text, at);
+        place = this.placeOf(text, at, behindName, next);
+        valueStart = valueBehindName(text, behindName);
+      }
+      const valueEnd = (isPlain && plainEnd(text, valueStart)) || scanValue(text, valueStart, 1);
+      if (place >= 0) {
+        // Of equal names the last one counts.
+        spans[2 * place] = valueStart;
+        spans[2 * place + 1] = valueEnd;
+        next = place + 1;
+      }
+      at = nextMember(text, skipSpace(text, valueEnd));
+    } while (at > 0);
+    return -at;
   }
 
   /** The place of the name whose literal has this span; below zero for another name. */
@@ -69,6 +103,11 @@ export class RecordReader<Name extends string> {
   }
 }
 
+/** The position just behind a string without escapes and control characters; 0 where there is none. */
+function plainEnd(text: string, at: number): number {
+  return text.charCodeAt(at) === QUOTE ? text.indexOf('"', at + 1) + 1 : 0;
+}
+
 /** The known members of one object, with the coercions that come from Python (PROTOCOL.md section 1). */
 export class JsonRecord<Name extends string> {
   private readonly mayShare: boolean;
@@ -79,15 +118,17 @@ export class JsonRecord<Name extends string> {
     private readonly body: string,
     private readonly places: ReadonlyMap<Name, number>,
     private readonly spans: readonly number[],
+    isPlain: boolean,
   ) {
     this.mayShare = body.length <= MAX_SHARED_LENGTH;
-    this.hasEscapes = this.mayShare && body.includes("\\");
+    this.hasEscapes = this.mayShare && !isPlain && body.includes("\\");
   }
 
   /** `S(x)`: the text of a member; empty where it is not truthy or missing. */
   text(name: Name): string {
-    const start = this.start(name);
-    const end = this.end(name);
+    const place = this.place(name);
+    const start = this.spans[place] ?? 0;
+    const end = this.spans[place + 1] ?? 0;
     if (end === 0) return "";
     if (this.body.charCodeAt(start) !== QUOTE) return this.get(name).text();
     if (this.mayShare) {
@@ -104,21 +145,20 @@ export class JsonRecord<Name extends string> {
 
   /** A member as its exact text; null when missing. */
   raw(name: Name): RawJson {
-    const end = this.end(name);
-    return end === 0 ? RawJson.NULL : RawJson.trusted(this.body.slice(this.start(name), end));
+    const place = this.place(name);
+    const end = this.spans[place + 1] ?? 0;
+    return end === 0 ? RawJson.NULL : RawJson.trusted(this.body.slice(this.spans[place], end));
   }
 
   /** A look at a member; null when missing. */
   get(name: Name): JsonView {
-    const end = this.end(name);
-    return end === 0 ? JsonView.NULL : new JsonView(this.body.slice(this.start(name), end));
+    const place = this.place(name);
+    const end = this.spans[place + 1] ?? 0;
+    return end === 0 ? JsonView.NULL : new JsonView(this.body.slice(this.spans[place], end));
   }
 
-  private start(name: Name): number {
-    return this.spans[2 * (this.places.get(name) ?? 0)] ?? 0;
-  }
-
-  private end(name: Name): number {
-    return this.spans[2 * (this.places.get(name) ?? 0) + 1] ?? 0;
+  /** Where the span of a member is. */
+  private place(name: Name): number {
+    return 2 * (this.places.get(name) ?? 0);
   }
 }

@@ -22,7 +22,8 @@ const MINUS = 0x2d;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
+/** `}`. */
+export const CLOSE_BRACE = 0x7d;
 
 /** Receives the spans of a member: name with its quotes, value. */
 export type MemberVisitor = (nameStart: number, nameEnd: number, valueStart: number, valueEnd: number) => void;
@@ -249,12 +250,14 @@ function scanName(text: string, at: number): number {
   return valueBehindName(text, nameEnd(text, at));
 }
 
-function nameEnd(text: string, at: number): number {
+/** The position just behind the name of a member that starts at `at`. */
+export function nameEnd(text: string, at: number): number {
   if (text.charCodeAt(at) !== QUOTE) throw syntax(text, at, "a member name in quotes");
   return scanString(text, at);
 }
 
-function valueBehindName(text: string, end: number): number {
+/** Where the value begins whose name ends at `end`. */
+export function valueBehindName(text: string, end: number): number {
   const colon = skipSpace(text, end);
   if (text.charCodeAt(colon) !== COLON) throw syntax(text, colon, "`:`");
   return skipSpace(text, colon + 1);
@@ -281,11 +284,17 @@ export function readMembers(
   for (;;) {
     const name = nameEnd(text, at);
     at = skipSpace(text, read(at, name, valueBehindName(text, name)));
-    const unit = text.charCodeAt(at);
-    if (unit === CLOSE_BRACE) return at + 1;
-    if (unit !== COMMA) throw syntax(text, at, "`,` or `}`");
-    at = skipSpace(text, at + 1);
+    at = nextMember(text, at);
+    if (at < 0) return -at;
   }
+}
+
+/** Behind the value of a member: where the next one begins; below zero, the end of the object with the sign changed. */
+export function nextMember(text: string, at: number): number {
+  const unit = text.charCodeAt(at);
+  if (unit === CLOSE_BRACE) return -(at + 1);
+  if (unit !== COMMA) throw syntax(text, at, "`,` or `}`");
+  return skipSpace(text, at + 1);
 }
 
 /** Visits the items of the array at `start`; returns the position just behind it. */

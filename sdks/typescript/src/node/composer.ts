@@ -66,13 +66,16 @@ export class Composer {
     const { schemaVersion, defaultTtlMs } = this.#settings;
     const kind = optionalText("kind", options.kind) || defaultKind;
     const ttlMs = ttlOf(options.ttlMs, Math.max(defaultTtlMs, Math.floor(Math.min(waitMs, MAX_TIMEOUT_TTL_MS))));
-    const draft: Unaddressed = { payload: RawJson.from(payload), kind, ttlMs };
-    if (schemaVersion !== undefined) draft.schemaVersion = schemaVersion;
-    for (const name of ["traceId", "threadId", "parentMessageId", "idempotencyKey"] as const) {
-      const text = optionalText(name, options[name]);
-      if (text !== undefined) draft[name] = text;
-    }
-    return draft;
+    return {
+      payload: RawJson.from(payload),
+      kind,
+      ttlMs,
+      schemaVersion,
+      traceId: optionalText("traceId", options.traceId),
+      threadId: optionalText("threadId", options.threadId),
+      parentMessageId: optionalText("parentMessageId", options.parentMessageId),
+      idempotencyKey: optionalText("idempotencyKey", options.idempotencyKey),
+    };
   }
 
   /** A message with its id and time. */
@@ -86,9 +89,20 @@ export class Composer {
    * @throws as {@link composeFinished}.
    */
   composeTo(route: Route, draft: Unaddressed): MaybePromise<Composed> {
-    const addressed: Draft = { ...draft, toAgent: route.toAgent };
-    if (route.accountId !== undefined) addressed.toAccountId = route.accountId;
-    return this.composeFinished(addressed);
+    return this.composeFinished({
+      toAgent: route.toAgent,
+      toAccountId: route.accountId,
+      payload: draft.payload,
+      kind: draft.kind,
+      ttlMs: draft.ttlMs,
+      traceId: draft.traceId,
+      threadId: draft.threadId,
+      parentMessageId: draft.parentMessageId,
+      idempotencyKey: draft.idempotencyKey,
+      schemaVersion: draft.schemaVersion,
+      mailbox: draft.mailbox,
+      messageId: draft.messageId,
+    });
   }
 
   /**

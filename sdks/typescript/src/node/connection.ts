@@ -3,13 +3,14 @@
 import type { Msg, MsgCallback, NatsConnection, Status, Subscription } from "@nats-io/nats-core";
 import { createInbox, errors } from "@nats-io/nats-core";
 
+import { platform } from "../platform/index.js";
 import { CONNECTION_INBOX_PREFIX } from "../protocol/index.js";
 import { type Denial, Denials, denialError } from "./denials.js";
 import { type ConnectSettings, dial } from "./dial.js";
 import { ConnectionLostError, InvalidArgumentError } from "./errors.js";
 import type { Logger } from "./logger.js";
 import { parseNatsUrl } from "./nats-url.js";
-import { type Deferred, deferred, TIMED_OUT, withDeadline } from "./waits.js";
+import { type Deferred, deferred, monotonic, TIMED_OUT, withDeadline } from "./waits.js";
 
 /** How long the server may take for a round trip that only orders what came before it. */
 export const ROUND_TRIP_TIMEOUT_MS = 1_000;
@@ -62,6 +63,7 @@ export class Connection {
   #keptBytes = 0;
   /** Messages that go out with the next one. */
   #deferred: { readonly subject: string; readonly body: string }[] = [];
+  #deferredSince = 0;
   #deferral: ReturnType<typeof setTimeout> | undefined;
   #reconnection: Deferred<void> | undefined;
   #stopWatching: () => void = () => undefined;
@@ -148,7 +150,8 @@ export class Connection {
       throw new InvalidArgumentError(text, "message_too_large");
     }
     try {
-      this.nats.publish(subject, body, reply === undefined ? undefined : { reply });
+      const bytes = typeof body === "string" ? (platform.encodeUtf8?.(body) ?? body) : body;
+      this.nats.publish(subject, bytes, reply === undefined ? undefined : { reply });
       this.#unconfirmed += body.length;
     } catch (cause) {
       throw notPublished(cause instanceof Error ? cause.message : String(cause), cause);
@@ -181,14 +184,22 @@ export class Connection {
    * One write to the server instead of two, and one read for the receiver.
    */
   publishWithNext(subject: string, body: string): void {
+    if (this.#deferred.length === 0) this.#deferredSince = monotonic();
     this.#deferred.push({ subject, body });
     if (this.#deferred.length >= MAX_DEFERRED_MESSAGES) this.#publishDeferred();
-    else this.#deferral ??= setTimeout(() => this.#publishDeferred(), MAX_DEFERRAL_MS);
+    else this.#deferral ??= setTimeout(() => this.#deferralOver(), MAX_DEFERRAL_MS);
+  }
+
+  /** The timer runs on when messages have gone out with others: one for each would begin and end with nearly every message. */
+  #deferralOver(): void {
+    this.#deferral = undefined;
+    if (this.#deferred.length === 0) return;
+    const left = this.#deferredSince + MAX_DEFERRAL_MS - monotonic();
+    if (left < 1) this.#publishDeferred();
+    else this.#deferral = setTimeout(() => this.#deferralOver(), left);
   }
 
   #publishDeferred(): void {
-    clearTimeout(this.#deferral);
-    this.#deferral = undefined;
     const deferred = this.#deferred;
     this.#deferred = [];
     const failed = (error: unknown): void => this.#logger.warn("receipt not sent", { error });

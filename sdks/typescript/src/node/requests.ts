@@ -6,6 +6,7 @@ import { decodeReply, KIND, UNREACHABLE_CODES } from "../protocol/index.js";
 import { checkedMs, optionsOf } from "./checks.js";
 import type { Composed } from "./composer.js";
 import { NO_CONNECTION } from "./connection.js";
+import type { Deadline } from "./deadlines.js";
 import { denialError } from "./denials.js";
 import {
   ConnectionLostError,
@@ -22,7 +23,7 @@ import type { ExpectedReply, ReplyWaiter } from "./reply-mux.js";
 import { type Destination, forgetUsername, type Route, resolveRoute } from "./route.js";
 import type { Session } from "./session.js";
 import { shownError } from "./shown.js";
-import { monotonic, throwIfAborted, timerDelay } from "./waits.js";
+import { monotonic, throwIfAborted } from "./waits.js";
 
 /** Replies to one request that may be verified at the same time: all but one are forged. */
 const VERIFY_CONCURRENCY = 64;
@@ -68,7 +69,7 @@ class Exchange implements ReplyWaiter {
   #resolve!: (reply: Envelope) => void;
   #reject!: (error: unknown) => void;
   #expected: ExpectedReply | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #deadline: Deadline | undefined;
   #onAbort: (() => void) | undefined;
   #stopListening: (() => void) | undefined;
   #stopWaiting: (() => void) | undefined;
@@ -114,7 +115,7 @@ class Exchange implements ReplyWaiter {
       return;
     }
     this.#expected = expected;
-    this.#timer = setTimeout(() => this.#fail(this.#timedOut()), timerDelay(this.#timeoutMs));
+    this.#deadline = this.#session.deadlines.add(this.#timeoutMs, () => this.#fail(this.#timedOut()));
     this.#stopListening = connection.denials.listen((denial) => {
       const subject = denial.action === "publish" ? this.#route.subject : replies.wildcard;
       if (denial.subject === subject) this.#fail(denialError(denial));
@@ -141,7 +142,7 @@ class Exchange implements ReplyWaiter {
   /** Leaves nothing behind. It may be called again: verifications may still be under way. */
   #end(): void {
     this.#expected?.end();
-    clearTimeout(this.#timer);
+    this.#deadline?.cancel();
     this.#stopListening?.();
     this.#stopWaiting?.();
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);

@@ -15,6 +15,7 @@ import { Circuit } from "./circuit.js";
 import { Composer } from "./composer.js";
 import type { NodeConfig } from "./config.js";
 import { type Connection, ROUND_TRIP_TIMEOUT_MS } from "./connection.js";
+import { Deadlines } from "./deadlines.js";
 import { Delivery } from "./delivery.js";
 import type { Identity, RegistrationIdentity } from "./identity.js";
 import type { Logger } from "./logger.js";
@@ -66,6 +67,8 @@ export class Session {
   readonly startedAt = Timestamp.now();
   /** The accounts whose mailboxes hold messages of this session. */
   readonly outbox = new Outbox();
+  /** The times of its requests and handlers. */
+  readonly deadlines = new Deadlines();
   /** What has to happen when the node closes, before the goodbye: streams end, uploads stop. */
   readonly closers = new Set<() => Promise<void> | void>();
   readonly #ended = new AbortController();
@@ -245,6 +248,7 @@ export class Session {
     this.delivery.abandon();
     this.replies.abandon();
     this.#ended.abort();
+    this.deadlines.end();
     this.registry.close();
   }
 }

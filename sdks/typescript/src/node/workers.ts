@@ -9,7 +9,7 @@ import type { Message } from "./message.js";
 import type { AgentNode } from "./node.js";
 import type { Rejections } from "./rejections.js";
 import type { Session } from "./session.js";
-import { type Deferred, deferred, monotonic, timerDelay } from "./waits.js";
+import { type Deferred, deferred, monotonic } from "./waits.js";
 
 /** Is told how it goes on with a message that the session has leased (PROTOCOL.md section 21.4). */
 export interface Progress {
@@ -189,7 +189,7 @@ export class Workers {
     const { workTimeoutMs } = this.#session.config.limits;
     const settle = (outcome: () => Reject | undefined): void => {
       if (!this.#aborts.delete(abort)) return;
-      clearTimeout(timer);
+      deadline.cancel();
       this.#finish(job, outcome);
     };
     const abort = (): void =>
@@ -197,14 +197,12 @@ export class Workers {
         lifetime.end(new NotRunningError("the node is closing, and its drain time is over"));
         return REJECT.shuttingDown;
       });
-    const timer = setTimeout(
-      () =>
-        settle(() => {
-          const text = `the handler has not ended within ${workTimeoutMs / 1_000} s`;
-          lifetime.end(new AgentTimeoutError(text, { code: "timeout", messageId: job.message.messageId }));
-          return this.#timedOut(job, started);
-        }),
-      timerDelay(workTimeoutMs),
+    const deadline = this.#session.deadlines.add(workTimeoutMs, () =>
+      settle(() => {
+        const text = `the handler has not ended within ${workTimeoutMs / 1_000} s`;
+        lifetime.end(new AgentTimeoutError(text, { code: "timeout", messageId: job.message.messageId }));
+        return this.#timedOut(job, started);
+      }),
     );
     this.#aborts.add(abort);
     work.then(

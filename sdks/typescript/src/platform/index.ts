@@ -2,6 +2,7 @@
  * The platform of Node.js, Deno and Bun. The browser build takes `browser.ts` in the place of this file.
  */
 
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { setMaxListeners } from "node:events";
 
@@ -22,6 +23,7 @@ export const platform: Platform = {
   dialTcp,
   files,
   sha256: () => createHash("sha256"),
+  encodeUtf8: (text) => Buffer.from(text),
   // Node.js has a WebSocket from version 22 on.
   dialWebSocket: () => (typeof globalThis.WebSocket === "function" ? dialWebSocket : undefined),
   environment: (name) => {

@@ -15,6 +15,8 @@ export interface Platform {
   dialWebSocket(): Dial | undefined;
   /** An incremental SHA-256 that is faster than one in JavaScript; absent where the runtime has none that is synchronous. */
   readonly sha256?: () => { update(bytes: Uint8Array): unknown; digest(): Uint8Array };
+  /** UTF-8 into memory that is shared by many small texts: a buffer for each costs more than its bytes. Absent where there is none. */
+  readonly encodeUtf8?: (text: string) => Uint8Array;
   /** Files; absent in browsers. */
   readonly files?: Files;
   /** An environment variable; undefined where it is unset, and where the runtime has no environment or gives no access. */

@@ -78,14 +78,20 @@ export function compose(draft: Draft, sender: Sender, messageId: string, now: Ti
 
 /** A draft that answers a request: target, trace, thread, parent and kind `reply` where it names none (section 11.6). */
 export function answering(draft: Omit<Draft, "toAgent" | "toAccountId">, request: Envelope): Draft {
+  // Member by member: to copy them all and replace some takes longer than to write the message.
   return {
-    ...draft,
-    toAccountId: request.fromAccountId,
     toAgent: (request.fromAccountId ?? request.fromAgent) || "unknown",
+    toAccountId: request.fromAccountId,
+    payload: draft.payload,
+    kind: draft.kind || KIND.REPLY,
+    ttlMs: draft.ttlMs,
     traceId: draft.traceId ?? (traceOrMessageId(request) || undefined),
     threadId: draft.threadId ?? request.threadId,
     parentMessageId: draft.parentMessageId ?? (request.messageId || undefined),
-    kind: draft.kind || KIND.REPLY,
+    idempotencyKey: draft.idempotencyKey,
+    schemaVersion: draft.schemaVersion,
+    mailbox: draft.mailbox,
+    messageId: draft.messageId,
   };
 }
 

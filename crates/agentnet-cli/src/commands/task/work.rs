@@ -15,10 +15,11 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentnet::{AgentNode, RegistryClient};
+use agentnet::{AgentNode, HandlerResult, Message, RegistryClient};
 use agentnet_protocol::json::ObjectWriter;
 use agentnet_protocol::rpc::{TaskEventsRequest, TaskStatusRequest};
 use agentnet_protocol::subject::routable_capability;
+use agentnet_protocol::task::TaskMessage;
 use clap::Args;
 use tokio::sync::mpsc;
 
@@ -146,6 +147,7 @@ impl Work {
             .username(&username)
             .capabilities(self.capabilities.iter().map(|name| name.trim()))
             .task_concurrency(usize::try_from(self.concurrency).unwrap_or(1))
+            .on_message(|message, _| async move { take_message(&message) })
             .on_task(move |task, context| {
                 let runner = Arc::clone(&runner);
                 async move { runner.handle(task, context).await }
@@ -187,6 +189,14 @@ impl Work {
             }
         }
         Err(Failure::error("the agent has stopped").into())
+    }
+}
+
+/// Messages about tasks count as received: the worker gets their task by claiming it. It does nothing else with messages.
+fn take_message(message: &Message) -> HandlerResult {
+    match TaskMessage::of_payload(message.payload()) {
+        Some(_) => Ok(()),
+        None => Err("this agent only works on tasks; `agentnet task assign` makes one".into()),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use parking_lot::Mutex;
 use sqlx::{Sqlite, Transaction};
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
 use super::claims::{Claimed, claim_in};
@@ -66,9 +67,12 @@ pub(super) async fn claim(store: &SqliteStore, query: &TaskClaimQuery) -> Result
             },
             leader = queue.leader.lock() => leader,
         };
-        // The leader before may have made it.
-        if let Ok(outcome) = answer.try_recv() {
-            return outcome;
+        match answer.try_recv() {
+            // The leader before has made it.
+            Ok(outcome) => return outcome,
+            // The leader before was dropped. A receiver that has said so must not be asked again.
+            Err(TryRecvError::Closed) => answer = queue.join(query.clone()),
+            Err(TryRecvError::Empty) => {}
         }
         claim_waiting(store).await;
         drop(leader);
@@ -101,6 +105,9 @@ async fn claim_waiting(store: &SqliteStore) {
 
 async fn claim_each(store: &SqliteStore, waiting: Vec<Waiting>) {
     for claim in waiting {
+        if claim.outcome.is_closed() {
+            continue;
+        }
         let claimed = match store.begin_write().await {
             Ok(transaction) => claim_together(store, transaction, std::slice::from_ref(&claim)).await,
             Err(error) => Err(error),

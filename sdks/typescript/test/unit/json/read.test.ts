@@ -189,9 +189,9 @@ test("the known members of a record are those of an object", () => {
     }
   }
   for (const body of [" [] ", "1", '"{}"']) assert.equal(reader.read(body), undefined, body);
-  for (const body of ["{", '{"id":1,}', '{"id":1} x', "[1,]", " ", '{"id":"\n"}', Uint8Array.of(0x7b, 0xff, 0x7d)]) {
-    assert.throws(() => reader.read(body), errorOf(body));
-  }
+  const faulty = ["{", '{"id":1,}', '{"id":1} x', "[1,]", " ", '{"id":"\n"}', Uint8Array.of(0x7b, 0xff, 0x7d)];
+  faulty.push('{"id":"a', '{"id', '{"id":', '{"id"', "{id:1}", '{"id":"a""name":1}', '{"id":"a":1}', '{"other":"\\x"}');
+  for (const body of faulty) assert.throws(() => reader.read(body), errorOf(body), String(body));
 });
 
 test("a text that is long and deep is read and written in one pass", () => {
