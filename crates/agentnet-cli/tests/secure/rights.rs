@@ -16,7 +16,7 @@ async fn a_revoked_member_is_cut_off_within_a_second() {
     let revoked_at = Instant::now();
     assert!(
         network
-            .line("revoke mallory")
+            .line("revoke mallory --timeout 9")
             .await
             .ok()
             .contains("@mallory is revoked")
