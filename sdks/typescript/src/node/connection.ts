@@ -5,6 +5,8 @@ import { createInbox, errors } from "@nats-io/nats-core";
 
 import { platform } from "../platform/index.js";
 import { CONNECTION_INBOX_PREFIX } from "../protocol/index.js";
+import { Backpressure } from "./backpressure.js";
+import { isConnectedNow, whenClosed } from "./client-state.js";
 import { type Denial, Denials, denialError } from "./denials.js";
 import { type ConnectSettings, dial } from "./dial.js";
 import { ConnectionLostError, InvalidArgumentError } from "./errors.js";
@@ -16,11 +18,6 @@ import { type Deferred, deferred, monotonic, TIMED_OUT, withDeadline } from "./w
 export const ROUND_TRIP_TIMEOUT_MS = 1_000;
 /** What an error says while the client reconnects. */
 export const NO_CONNECTION = "the connection to NATS is lost and not yet back";
-/** Bytes that may be on their way to the server before a publisher waits for a round trip. */
-const MAX_UNCONFIRMED_BYTES = 4 * 1024 * 1024;
-/** How long a publisher waits at most for a server that does not answer. */
-const CONFIRM_TIMEOUT_MS = 30_000;
-
 /** Receipts and replies that wait for the connection to come back, at most. */
 const MAX_KEPT_MESSAGES = 1_024;
 const MAX_KEPT_BYTES = 4 * 1024 * 1024;
@@ -31,13 +28,6 @@ const MAX_KEPT_BYTES = 4 * 1024 * 1024;
 const MAX_DEFERRAL_MS = 5;
 /** Messages that wait for the next one, at most. */
 const MAX_DEFERRED_MESSAGES = 64;
-
-/** A round trip that publishers wait for. */
-interface Confirming {
-  readonly promise: Promise<void>;
-  /** Ends the wait. */
-  end(): void;
-}
 
 /** A connection of this package, or one that the caller has opened. */
 export class Connection {
@@ -56,8 +46,7 @@ export class Connection {
   #isConnected: boolean;
   #isEnded: boolean;
   #number = 1;
-  #unconfirmed = 0;
-  #confirming: Confirming | undefined;
+  readonly #backpressure = new Backpressure(() => this.nats.flush());
   /** Receipts and replies that wait for the connection. */
   readonly #kept: { readonly subject: string; readonly body: string; readonly published: Deferred<void> }[] = [];
   #keptBytes = 0;
@@ -152,7 +141,7 @@ export class Connection {
     try {
       const bytes = typeof body === "string" ? (platform.encodeUtf8?.(body) ?? body) : body;
       this.nats.publish(subject, bytes, reply === undefined ? undefined : { reply });
-      this.#unconfirmed += body.length;
+      this.#backpressure.published(body.length);
     } catch (cause) {
       throw notPublished(cause instanceof Error ? cause.message : String(cause), cause);
     }
@@ -230,26 +219,7 @@ export class Connection {
    * what was published before, when the connection is lost or closed, and with the signal's reason when that is aborted.
    */
   pressure(signal?: AbortSignal): Promise<unknown> | undefined {
-    if (this.#unconfirmed < MAX_UNCONFIRMED_BYTES) return undefined;
-    this.#confirming ??= this.#confirm();
-    const { promise } = this.#confirming;
-    return signal === undefined ? promise : withDeadline(promise, Infinity, signal);
-  }
-
-  #confirm(): Confirming {
-    const { promise, resolve } = deferred<void>();
-    const end = (): void => {
-      if (this.#confirming !== confirming) return;
-      clearTimeout(timer);
-      this.#unconfirmed = 0;
-      this.#confirming = undefined;
-      resolve();
-    };
-    const timer = setTimeout(end, CONFIRM_TIMEOUT_MS);
-    const confirming = { promise, end };
-    // Rejected when the connection is lost; not settled when it is closed.
-    this.nats.flush().then(end, end);
-    return confirming;
+    return this.#backpressure.wait(signal);
   }
 
   /**
@@ -297,7 +267,7 @@ export class Connection {
     this.#ended.clear();
     this.#reconnected.clear();
     this.#isEnded = true;
-    this.#confirming?.end();
+    this.#backpressure.end();
     this.#dropKept();
     this.#stopWatching();
     if (!this.isOwned || this.nats.isClosed()) return;
@@ -325,7 +295,7 @@ export class Connection {
         return;
       case "reconnect":
         this.#isConnected = true;
-        this.#unconfirmed = 0;
+        this.#backpressure.reset();
         this.#number += 1;
         this.#logger.warn("connection to NATS restored", { address: this.address });
         this.#publishKept();
@@ -361,37 +331,11 @@ export class Connection {
   #onEnded(cause: unknown): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
-    this.#confirming?.end();
+    this.#backpressure.end();
     this.#dropKept();
     this.#stopWatching();
     for (const callback of [...this.#ended]) callback(cause);
   }
-}
-
-/** What is called when a client is closed. */
-const closings = new WeakMap<NatsConnection, Set<(cause: unknown) => void>>();
-
-/**
- * Calls back when a client is closed, until the returned function is called: what waits for its promise could not be taken back,
- * and a client of the caller's outlives many connections.
- */
-function whenClosed(nats: NatsConnection, callback: (cause: unknown) => void): () => void {
-  const callbacks = closings.get(nats) ?? new Set();
-  if (!closings.has(nats)) {
-    closings.set(nats, callbacks);
-    const tell = (cause: unknown): void => {
-      for (const told of [...callbacks]) told(cause ?? undefined);
-    };
-    nats.closed().then(tell, tell);
-  }
-  callbacks.add(callback);
-  return () => callbacks.delete(callback);
-}
-
-/** Whether a client of the caller's is connected: one that reconnects at this moment does not say so by its events. */
-function isConnectedNow(nats: NatsConnection): boolean {
-  const { protocol } = nats as { protocol?: { connected?: unknown } };
-  return protocol?.connected !== false;
 }
 
 function notPublished(why: string, cause?: unknown): ConnectionLostError {
