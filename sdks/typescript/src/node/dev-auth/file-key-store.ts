@@ -8,10 +8,14 @@
 import { platform } from "../../platform/index.js";
 import type { Files } from "../../platform/platform.js";
 import { DEFAULT_KEY_DIR, KeyError, newNonce, SigningKey } from "../../protocol/index.js";
+import { isMissing, type PrivateFileKind, readPrivateFile } from "../private-file.js";
 import type { KeyStore } from "./key-store.js";
 
-/** Nothing that is larger is a key file. */
-const MAX_FILE_BYTES = 64 * 1024;
+const KEY_FILE: PrivateFileKind = {
+  name: "key file",
+  ifExposed: "rotate the key if somebody may have read it",
+  damaged,
+};
 
 /** Keeps keys in the files of a directory. Not in browsers. */
 export class FileKeyStore implements KeyStore {
@@ -36,9 +40,9 @@ export class FileKeyStore implements KeyStore {
     const path = this.#path(name);
     let content: string;
     try {
-      content = await this.#read(path);
+      content = await readPrivateFile(this.#files, path, KEY_FILE);
     } catch (cause) {
-      if (codeOf(cause) === "ENOENT") return undefined;
+      if (isMissing(cause)) return undefined;
       if (cause instanceof KeyError) throw cause;
       throw new KeyError(`cannot read the key file ${path}: ${textOf(cause)}`, { cause });
     }
@@ -79,7 +83,7 @@ export class FileKeyStore implements KeyStore {
     try {
       await this.#files.fs.unlink(path);
     } catch (cause) {
-      if (codeOf(cause) !== "ENOENT") throw cannotWrite(path, cause);
+      if (!isMissing(cause)) throw cannotWrite(path, cause);
     }
   }
 
@@ -92,26 +96,6 @@ export class FileKeyStore implements KeyStore {
       throw new KeyError(`${JSON.stringify(name)} cannot be the name of a key file`);
     }
     return this.#files.path.join(this.directory, name);
-  }
-
-  async #read(path: string): Promise<string> {
-    const file = await this.#files.fs.open(path, "r");
-    try {
-      // Of the open file, so that what is judged is what is read.
-      const about = await file.stat();
-      if (!about.isFile()) throw new KeyError(`cannot read the key file ${path}: it is no regular file`);
-      const mode = about.mode & 0o7777;
-      if (!this.#files.isWindows && (mode & 0o077) !== 0) {
-        throw new KeyError(
-          `the key file ${path} may be read or changed by others (mode ${mode.toString(8).padStart(4, "0")}): ` +
-            `run \`chmod 600 ${path}\`, and rotate the key if somebody may have read it`,
-        );
-      }
-      if (about.size > MAX_FILE_BYTES) throw damaged(path, `it has ${about.size} bytes`);
-      return await file.readFile("utf8");
-    } finally {
-      await file.close();
-    }
   }
 
   /** Writes a key beside its place and lets `settle` put it there. */
