@@ -4,7 +4,7 @@ import type { NatsConnection } from "@nats-io/nats-core";
 
 import { RawJson } from "../json/index.js";
 import { platform } from "../platform/index.js";
-import { checkAgent, usableUsername } from "../protocol/index.js";
+import { checkAgent, type MemberIdentity, usableUsername } from "../protocol/index.js";
 import { type BlobOptions, resolveBlobSettings } from "./blobs/settings.js";
 import { described, optionsOf } from "./checks.js";
 import { DevAuth, devAuthFromEnvironment } from "./dev-auth/index.js";
@@ -12,7 +12,8 @@ import { InvalidArgumentError } from "./errors.js";
 import { type IdentityProvider, UNSIGNED } from "./identity.js";
 import { type Limits, resolveLimits } from "./limits.js";
 import { CONSOLE_LOGGER, guarded, type Logger } from "./logger.js";
-import { natsUrlFromEnvironment, parseNatsUrl } from "./nats-url.js";
+import { checkAddress, identityFileOf, memberOf } from "./member-login.js";
+import { natsUrlFromEnvironment } from "./nats-url.js";
 import type { NodeOptions } from "./options.js";
 
 /** The most tasks that a node may do at the same time. */
@@ -29,6 +30,8 @@ export interface NodeConfig {
   readonly keepProfile: boolean;
   /** Addresses, or a connection of the caller's. */
   readonly target: string | readonly string[] | NatsConnection;
+  /** The member that the node is, in secure mode, where no file is named by the address. */
+  readonly member: MemberIdentity | undefined;
   readonly limits: Limits;
   readonly identity: IdentityProvider;
   readonly schemaVersion: string | undefined;
@@ -44,7 +47,7 @@ export interface NodeConfig {
  * Checks the options of a node.
  *
  * @throws {InvalidArgumentError} `invalid_option`. @throws {ConnectError} reason `url`. @throws {UsernameError} @throws {TooLarge}
- * @throws {JsonError} The metadata cannot be written as JSON.
+ * @throws {JsonError} The metadata cannot be written as JSON. @throws {KeyError} The identity is none.
  */
 export function checkOptions(given: NodeOptions): NodeConfig {
   const options = optionsOf(given);
@@ -55,6 +58,7 @@ export function checkOptions(given: NodeOptions): NodeConfig {
   }
   const username = optional("username", options.username);
   if (username !== undefined) usableUsername(username);
+  const member = options.identity === undefined || options.identity === null ? undefined : memberOf(options.identity);
   const config: NodeConfig = {
     agentId,
     name: optional("name", options.name) ?? agentId,
@@ -63,7 +67,8 @@ export function checkOptions(given: NodeOptions): NodeConfig {
     capabilities: capabilitiesOf(options.capabilities),
     metadata: RawJson.from(metadata),
     keepProfile: options.keepProfile === true,
-    target: targetOf(options),
+    target: targetOf(options, member),
+    member,
     limits: resolveLimits(options.limits, platform.environment),
     identity: identityOf(options.devAuth),
     schemaVersion: optional("schemaVersion", options.schemaVersion),
@@ -101,7 +106,10 @@ function identityOf(devAuth: NodeOptions["devAuth"]): IdentityProvider {
   return devAuth;
 }
 
-function targetOf(options: NodeOptions): string | readonly string[] | NatsConnection {
+function targetOf(
+  options: NodeOptions,
+  member: MemberIdentity | undefined,
+): string | readonly string[] | NatsConnection {
   const { connection, servers, natsUrl } = options;
   const given = [connection, servers, natsUrl].filter((one) => one !== undefined);
   if (given.length > 1) throw new InvalidArgumentError("give one of natsUrl, servers and connection");
@@ -111,9 +119,13 @@ function targetOf(options: NodeOptions): string | readonly string[] | NatsConnec
     }
     return connection;
   }
-  const address = servers ?? optional("natsUrl", natsUrl) ?? natsUrlFromEnvironment(platform.environment);
+  const named = servers ?? optional("natsUrl", natsUrl) ?? member?.urls;
+  const address = named ?? natsUrlFromEnvironment(platform.environment);
+  if (member !== undefined && identityFileOf(address) !== undefined) {
+    throw new InvalidArgumentError("give one of identity and an address identity:FILE");
+  }
   // Here, so that a wrong address is an error of the constructor.
-  parseNatsUrl(address);
+  checkAddress(address);
   return address;
 }
 

@@ -4,14 +4,15 @@ import type { Msg, MsgCallback, NatsConnection, Status, Subscription } from "@na
 import { createInbox, errors } from "@nats-io/nats-core";
 
 import { platform } from "../platform/index.js";
-import { CONNECTION_INBOX_PREFIX } from "../protocol/index.js";
+import { CONNECTION_INBOX_PREFIX, connectionInboxPrefix, type MemberIdentity } from "../protocol/index.js";
 import { Backpressure } from "./backpressure.js";
 import { isConnectedNow, whenClosed } from "./client-state.js";
 import { type Denial, Denials, denialError } from "./denials.js";
 import { type ConnectSettings, dial } from "./dial.js";
 import { ConnectionLostError, InvalidArgumentError } from "./errors.js";
+import { Issuer } from "./issuer.js";
 import type { Logger } from "./logger.js";
-import { parseNatsUrl } from "./nats-url.js";
+import { memberOf, resolveAddress } from "./member-login.js";
 import { type Deferred, deferred, monotonic, TIMED_OUT, withDeadline } from "./waits.js";
 
 /** How long the server may take for a round trip that only orders what came before it. */
@@ -29,6 +30,14 @@ const MAX_DEFERRAL_MS = 5;
 /** Messages that wait for the next one, at most. */
 const MAX_DEFERRED_MESSAGES = 64;
 
+/** Where a client comes from. */
+interface Origin {
+  readonly isOwned: boolean;
+  readonly inboxPrefix: string;
+  readonly address: string;
+  readonly member: MemberIdentity | undefined;
+}
+
 /** A connection of this package, or one that the caller has opened. */
 export class Connection {
   /** The NATS client beneath it. */
@@ -39,6 +48,10 @@ export class Connection {
   readonly isOwned: boolean;
   /** The address for people to read, credentials hidden. */
   readonly address: string;
+  /** The member that it is logged in as, on a network in secure mode. */
+  readonly member: MemberIdentity | undefined;
+  /** The account that it publishes as, in secure mode. */
+  readonly issuer: Issuer;
   readonly #inboxPrefix: string;
   readonly #logger: Logger;
   readonly #reconnected = new Set<() => void>();
@@ -57,11 +70,14 @@ export class Connection {
   #reconnection: Deferred<void> | undefined;
   #stopWatching: () => void = () => undefined;
 
-  private constructor(nats: NatsConnection, logger: Logger, isOwned: boolean, inboxPrefix: string, address: string) {
+  private constructor(nats: NatsConnection, logger: Logger, origin: Origin) {
+    const { isOwned, inboxPrefix, address, member } = origin;
     this.nats = nats;
     this.#logger = logger;
     this.isOwned = isOwned;
     this.address = address;
+    this.member = member;
+    this.issuer = new Issuer(member?.accountId);
     // One base for all inboxes of the connection: registries tell connections apart by it (0.11).
     this.#inboxPrefix = createInbox(inboxPrefix);
     this.#isEnded = nats.isClosed();
@@ -70,19 +86,27 @@ export class Connection {
   }
 
   /**
-   * Connects, within about three seconds; of several servers each gets two. Once connected, it reconnects for ever.
+   * Connects, within about three seconds; of several servers each gets two. Once connected, it reconnects for ever. The address
+   * may be `identity:FILE`: the servers and the credential of a member of a network in secure mode.
    *
-   * @throws {ConnectError}
+   * @throws {ConnectError} @throws {KeyError} The identity cannot be used.
    */
   static async open(address: string | readonly string[], settings: ConnectSettings): Promise<Connection> {
-    const url = parseNatsUrl(address);
+    const { identity, logger } = settings;
+    const url = await resolveAddress(address, identity === undefined ? undefined : memberOf(identity));
     const nats = await dial(url, settings);
-    return new Connection(nats, settings.logger, true, url.inboxPrefix, url.redacted);
+    const member = url.login.kind === "member" ? url.login.member : undefined;
+    return new Connection(nats, logger, { isOwned: true, inboxPrefix: url.inboxPrefix, address: url.redacted, member });
   }
 
-  /** Uses a connection of the caller's, which stays the caller's to close. */
-  static on(nats: NatsConnection, logger: Logger): Connection {
-    return new Connection(nats, logger, false, CONNECTION_INBOX_PREFIX, nats.getServer());
+  /**
+   * Uses a connection of the caller's, which stays the caller's to close.
+   *
+   * @param member The member that it is logged in as, on a network in secure mode.
+   */
+  static on(nats: NatsConnection, logger: Logger, member?: MemberIdentity): Connection {
+    const inboxPrefix = member === undefined ? CONNECTION_INBOX_PREFIX : connectionInboxPrefix(member.accountId);
+    return new Connection(nats, logger, { isOwned: false, inboxPrefix, address: nats.getServer(), member });
   }
 
   /** Whether there is a connection at this moment. */
@@ -125,7 +149,8 @@ export class Connection {
   }
 
   /**
-   * Publishes. Nothing is published while the connection is lost: what the client buffers then may go out or get lost.
+   * Publishes; in secure mode with the own account behind the subject. Nothing is published while the connection is lost: what the
+   * client buffers then may go out or get lost.
    *
    * @throws {ConnectionLostError}
    * @throws {InvalidArgumentError} `message_too_large` for the server.
@@ -140,7 +165,7 @@ export class Connection {
     }
     try {
       const bytes = typeof body === "string" ? (platform.encodeUtf8?.(body) ?? body) : body;
-      this.nats.publish(subject, bytes, reply === undefined ? undefined : { reply });
+      this.nats.publish(this.issuer.publishSubject(subject), bytes, reply === undefined ? undefined : { reply });
       this.#backpressure.published(body.length);
     } catch (cause) {
       throw notPublished(cause instanceof Error ? cause.message : String(cause), cause);

@@ -7,6 +7,7 @@ import { ConnectionLostError, DeliveryError, DeliveryTimeoutError, NotRunningErr
 import type { Identity } from "./identity.js";
 import type { Logger } from "./logger.js";
 import type { Metrics } from "./metrics.js";
+import { isFromReceiver } from "./receipt-origin.js";
 import { outcomeOf, ReceiptQueue } from "./receipt-queue.js";
 import { monotonic, pause, TIMED_OUT, throwIfAborted } from "./waits.js";
 
@@ -58,7 +59,8 @@ export class Delivery {
 
   /** Subscribes to the receipts of an account. */
   receive(accountId: string): void {
-    this.#connection.subscribe(receiptsSubject(accountId), ({ data }) => {
+    const { issuer } = this.#connection;
+    this.#connection.subscribe(issuer.subscribeSubject(receiptsSubject(accountId)), ({ data, subject }) => {
       // All other receipts are about messages that their sender has finished with, or that are requests.
       if (this.#pending === undefined || this.#pending.size === 0) return;
       const id = receiptMessageIdAtFront(data);
@@ -70,8 +72,22 @@ export class Delivery {
         this.#logger.debug("ignored a receipt that cannot be read", { error });
         return;
       }
+      if (issuer.isSecure && !this.#isProven(receipt, subject)) return;
       this.#identity.checkReceipt(receipt, (accepted) => this.#pending?.get(accepted.messageId)?.push(accepted));
     });
+  }
+
+  /** In secure mode a receipt counts only if the server proves that it comes from the receiver (section 23.6). */
+  #isProven(receipt: Receipt, subject: string): boolean {
+    const expected = this.#pending?.get(receipt.messageId);
+    if (expected === undefined) return false;
+    const isProven =
+      this.#connection.issuer.vouchesFor(subject, receipt.fromAccountId) && isFromReceiver(receipt, expected.accountId);
+    if (isProven) return true;
+    this.#metrics.refusedReceipts += 1;
+    const { messageId, fromAccountId } = receipt;
+    this.#logger.warn("ignored a receipt that its sender did not give", { messageId, from: fromAccountId, subject });
+    return false;
   }
 
   /** Fails every wait for a receipt, also later ones, at once: the node is closing. */
@@ -103,7 +119,7 @@ export class Delivery {
     if (this.#pending === undefined) throw new NotRunningError();
     const { messageId } = message;
     const forget = this.#identity.expectReceipts(messageId, message.accountId);
-    const receipts = new ReceiptQueue();
+    const receipts = new ReceiptQueue(message.accountId);
     this.#pending.set(messageId, receipts);
     try {
       return await send(receipts);
@@ -162,7 +178,8 @@ export class Delivery {
     if (!this.#connection.isConnected && !(await this.#untilConnected(waitMs, receipts, signal))) return TIMED_OUT;
     throwIfAborted(signal);
     const stopListening = this.#connection.denials.listen((denial) => {
-      if (denial.action === "publish" && denial.subject === subject) receipts.fail(denialError(denial));
+      const isOurs = denial.action === "publish" && denial.subject === this.#connection.issuer.publishSubject(subject);
+      if (isOurs) receipts.fail(denialError(denial));
     });
     try {
       this.#connection.publish(subject, body);

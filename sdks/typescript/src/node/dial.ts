@@ -3,8 +3,10 @@
 import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
 import { errors } from "@nats-io/nats-core";
 import { platform } from "../platform/index.js";
+import type { IdentityRecord, MemberIdentity } from "../protocol/index.js";
 import { ConnectError } from "./errors.js";
 import type { Logger } from "./logger.js";
+import { memberAuthenticator } from "./member-login.js";
 import type { NatsUrl } from "./nats-url.js";
 import { pause, TIMED_OUT, throwIfAborted, withDeadline } from "./waits.js";
 
@@ -22,6 +24,8 @@ export interface ConnectSettings {
   readonly name: string;
   /** Where it reports its losses. */
   readonly logger: Logger;
+  /** The member to log in as, on a network in secure mode; credentials of the address do not count then. */
+  readonly identity?: MemberIdentity | IdentityRecord | undefined;
   /** Ends the attempt; the promise then rejects with its reason. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -63,11 +67,12 @@ export async function dial(url: NatsUrl, settings: ConnectSettings): Promise<Nat
 
 function connectError(url: NatsUrl, cause: unknown): ConnectError {
   if (isRefusal(cause)) {
-    return new ConnectError(
-      `NATS at ${url.redacted} refused the credentials: check the token in the URL (nats://TOKEN@HOST:PORT)`,
-      "refused",
-      cause,
-    );
+    const { login } = url;
+    const why =
+      login.kind === "member"
+        ? `credential of @${login.member.username}: it may be revoked, or of another network`
+        : "credentials: check the token in the URL (nats://TOKEN@HOST:PORT)";
+    return new ConnectError(`NATS at ${url.redacted} refused the ${why}`, "refused", cause);
   }
   const why = cause instanceof Error && cause.message !== "" ? cause.message.trim() : String(cause);
   return unreachable(url, isCertificateError(cause) ? `${why}: ${CERTIFICATE_HINT}` : why, cause);
@@ -92,7 +97,9 @@ function isCertificateError(error: unknown): boolean {
  * says nothing, or nothing that is understood, is met with the handshake first.
  */
 async function dialTls(url: NatsUrl, settings: ConnectSettings, attemptMs: number): Promise<NatsConnection> {
-  const plain = dialOnce(url, settings, attemptMs, { tls: {} });
+  const ca = url.login.kind === "member" ? url.login.member.caPem : undefined;
+  const tls = ca === undefined ? {} : { ca };
+  const plain = dialOnce(url, settings, attemptMs, { tls });
   const early = await withDeadline(
     plain.then(
       (nats) => nats,
@@ -104,7 +111,7 @@ async function dialTls(url: NatsUrl, settings: ConnectSettings, attemptMs: numbe
     if (!("error" in early)) return early;
     if (isRefusal(early.error)) throw early.error;
   }
-  const first = dialOnce(url, settings, attemptMs, { tls: { handshakeFirst: true } });
+  const first = dialOnce(url, settings, attemptMs, { tls: { ...tls, handshakeFirst: true } });
   try {
     const winner = await Promise.any([plain, first]);
     for (const attempt of [plain, first]) {
@@ -162,6 +169,8 @@ function credentials(url: NatsUrl): ConnectionOptions {
       return { token: url.login.token };
     case "user":
       return { user: url.login.name, pass: url.login.password };
+    case "member":
+      return { authenticator: memberAuthenticator(url.login.seed) };
   }
 }
 

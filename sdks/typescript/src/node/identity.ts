@@ -5,7 +5,7 @@
  */
 
 import type { RawJson } from "../json/index.js";
-import type { AgentInfo, Envelope, Goodbye, Receipt, RegisterReply, Reject } from "../protocol/index.js";
+import type { AgentInfo, Envelope, Goodbye, Receipt, RegisterReply, Reject, SigningKey } from "../protocol/index.js";
 import type { Limits } from "./limits.js";
 import type { Logger } from "./logger.js";
 import type { Metrics } from "./metrics.js";
@@ -16,11 +16,13 @@ export type MaybePromise<T> = T | Promise<T>;
 
 /** Where a node's identity comes from; the option `devAuth` of a node. */
 export interface IdentityProvider {
-  /** Opens the keys, before the node connects. */
+  /** Opens the keys, before the node registers. */
   open(node: {
     readonly agentId: string;
     readonly username?: string | undefined;
     readonly logger: Logger;
+    /** Of a member of a network in secure mode: the key that its enrolment has bound to its account. */
+    readonly memberKey?: (() => Promise<SigningKey>) | undefined;
   }): MaybePromise<RegistrationIdentity>;
 }
 

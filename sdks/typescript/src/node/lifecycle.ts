@@ -163,21 +163,23 @@ export class Lifecycle {
   }
 
   async #connect(signal: AbortSignal): Promise<Connection> {
-    const { agentId, logger, target } = this.#config;
+    const { agentId, logger, member, target } = this.#config;
     if (typeof target === "string" || Array.isArray(target)) {
       return await Connection.open(target as string | readonly string[], {
         name: `agentnet-${agentId}`,
         logger,
+        identity: member,
         signal,
       });
     }
-    return Connection.on(target as Exclude<typeof target, string | readonly string[]>, logger);
+    return Connection.on(target as Exclude<typeof target, string | readonly string[]>, logger, member);
   }
 
   /** Subscribes, drains the mailbox, says hello and starts the heartbeats of a registered session. */
   async #join(session: Session, signal: AbortSignal): Promise<void> {
     const { config, connection, logger } = session;
-    const own = new Set([receiptsSubject(session.accountId), session.replies.wildcard]);
+    const receipts = connection.issuer.subscribeSubject(receiptsSubject(session.accountId));
+    const own = new Set([receipts, session.replies.wildcard]);
     let denied: Error | undefined;
     const stopListening = connection.denials.listen((denial) => {
       if (denial.action === "subscribe" && own.has(denial.subject)) denied ??= denialError(denial);

@@ -1,16 +1,17 @@
 /** Server addresses: `nats://TOKEN@host:port`, several separated by commas (PROTOCOL.md section 1). */
 
-import { CONNECTION_INBOX_PREFIX, isRoutable } from "../protocol/index.js";
+import { CONNECTION_INBOX_PREFIX, isRoutable, type MemberIdentity } from "../protocol/index.js";
 import { ConnectError } from "./errors.js";
 
 /** The address that is used when none is given, as of `agentnet up`. */
 export const DEFAULT_NATS_URL = "nats://agentnet_secret_token@localhost:4222";
 
-/** How to log in. A user part without a password is the server's token. */
+/** How to log in. A user part without a password is the server's token; a member of a network in secure mode has an nkey. */
 export type Login =
   | { readonly kind: "none" }
   | { readonly kind: "token"; readonly token: string }
-  | { readonly kind: "user"; readonly name: string; readonly password: string };
+  | { readonly kind: "user"; readonly name: string; readonly password: string }
+  | { readonly kind: "member"; readonly member: MemberIdentity; readonly seed: string };
 
 /** One or more servers of a network, and how to log in there. */
 export interface NatsUrl {
@@ -31,7 +32,7 @@ export interface NatsUrl {
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { nats: 4222, tls: 4222, ws: 80, wss: 443 };
 
 /**
- * Reads an address.
+ * Reads an address; `identity:FILE` is none to this function, but to what connects.
  *
  * @throws {ConnectError} reason `url`; its message never shows the credentials.
  */
@@ -47,7 +48,7 @@ export function parseNatsUrl(address: string | readonly string[]): NatsUrl {
   }
   const login = parsed.find((one) => one.login.kind !== "none")?.login ?? first.login;
   const servers = parsed.map((one) => one.server);
-  const hidden = { none: "", token: "***@", user: "***:***@" }[login.kind];
+  const hidden = { none: "", member: "", token: "***@", user: "***:***@" }[login.kind];
   return {
     servers,
     login,

@@ -2,7 +2,7 @@
 
 import type { NatsConnection } from "@nats-io/nats-core";
 
-import type { MailboxAck, Receipt } from "../protocol/index.js";
+import type { IdentityRecord, MailboxAck, MemberIdentity, Receipt } from "../protocol/index.js";
 import type { BlobOptions } from "./blobs/settings.js";
 import type { IdentityProvider } from "./identity.js";
 import type { Limits } from "./limits.js";
@@ -25,7 +25,8 @@ export interface NodeOptions {
   /** Keep the display name, capabilities and metadata of an account that exists (0.10). Default false. */
   readonly keepProfile?: boolean | undefined;
   /**
-   * The broker: `nats://TOKEN@host:port`, several separated by commas, or `ws://…` and `wss://…`. Default: the environment's
+   * The broker: `nats://TOKEN@host:port`, several separated by commas, or `ws://…` and `wss://…`; or `identity:FILE`, the
+   * identity file of a member of a network in secure mode. Default: the servers of `identity`, else the environment's
    * `AGENTNET_NATS_URL`, else `NATS_URL`, else `nats://agentnet_secret_token@localhost:4222`.
    */
   readonly natsUrl?: string | undefined;
@@ -33,6 +34,11 @@ export interface NodeOptions {
   readonly servers?: readonly string[] | undefined;
   /** A connection that the caller has opened and closes, in the place of an address. */
   readonly connection?: NatsConnection | undefined;
+  /**
+   * The member of a network in secure mode (PROTOCOL.md section 23) that the node is: for programs without files, the content of its
+   * identity file. With `natsUrl` or `servers` its servers do not count, with `connection` the caller has logged in as the member.
+   */
+  readonly identity?: MemberIdentity | IdentityRecord | undefined;
   /** Limits that differ from the defaults. */
   readonly limits?: Partial<Limits> | undefined;
   /**

@@ -43,9 +43,15 @@ export function worded(text: string | undefined, otherwise: string): string {
 export class ReceiptQueue {
   /** Is called when the wait fails for good. */
   onFailure: (() => void) | undefined;
+  /** The account of the receiver; undefined of a message to a capability. */
+  readonly accountId: string | undefined;
   readonly #queued: Receipt[] = [];
   #failure: { readonly error: unknown } | undefined;
   #wake: (() => void) | undefined;
+
+  constructor(accountId?: string) {
+    this.accountId = accountId;
+  }
 
   push(receipt: Receipt): void {
     // A full queue belongs to a send that has enough receipts to continue.

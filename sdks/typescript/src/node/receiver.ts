@@ -21,6 +21,7 @@ import {
   isRoutable,
   judgeSchemaVersion,
   MAILBOX_FREE_CODES,
+  mailboxSubject,
   newUlid,
   REJECT,
   type Reject,
@@ -29,7 +30,9 @@ import {
 import type { Handler } from "./context.js";
 import { InvalidArgumentError } from "./errors.js";
 import { type Capacity, Guards } from "./guards.js";
+import { ISSUER_MISMATCH } from "./issuer.js";
 import { Message } from "./message.js";
+import { type MessageOrigin, originOf } from "./message-origin.js";
 import { type ServerMarks, setByServer } from "./nats-headers.js";
 import type { AgentNode } from "./node.js";
 import { Rejections } from "./rejections.js";
@@ -76,9 +79,9 @@ export class Receiver {
   #verified: Deferred<void> | undefined;
 
   constructor(session: Session, node: AgentNode, handler: () => Handler, options: ReceiverOptions = {}) {
-    const { accountId, config, identity } = session;
+    const { accountId, config, connection, identity } = session;
     this.#session = session;
-    const isSigned = identity.isSigned;
+    const isSigned = identity.isSigned || connection.issuer.isSecure;
     this.#guards = new Guards({ accountId, agentId: config.agentId, isSigned }, config.limits);
     this.#options = options;
     this.#rejections = new Rejections(session, options.receipts !== false);
@@ -125,8 +128,12 @@ export class Receiver {
       if (isRoutable(capability)) joined.set(capabilitySubject(capability), capabilityGroup(capability));
       else logger.warn("capability is advertised, but messages cannot be routed by it", { capability });
     }
+    // In secure mode a registry delivers messages of the mailbox on a subject of their own, where its account is the issuer.
+    if (connection.issuer.isSecure && !config.pullsMailbox)
+      joined.set(mailboxSubject(accountId), inboxGroup(accountId));
     for (const [subject, group] of joined) {
-      this.#subscriptions.push(connection.subscribe(subject, (message) => this.#arrived(message), group));
+      const issued = connection.issuer.subscribeSubject(subject);
+      this.#subscriptions.push(connection.subscribe(issued, (message) => this.#arrived(message), group));
     }
   }
 
@@ -227,23 +234,41 @@ export class Receiver {
       envelope = decodeEnvelope(data);
     } catch (error) {
       const reject = size > limit ? REJECT.payloadTooLarge(size, limit) : REJECT.messageInvalid(textOf(error));
-      this.#refuse(unreadable(reply), reject, progress);
+      const origin = this.#originOf(raw, reply, undefined, progress);
+      this.#refuse(unreadable(origin === undefined ? reply : origin.replyTo), reject, progress);
       return;
     }
+    const origin = this.#originOf(raw, reply, envelope, progress);
+    // Who has published a forged message is told what becomes of it, not whom it names.
+    if (origin?.isForged === true) envelope.fromAccountId = origin.sender;
+    const replyTo = origin === undefined ? reply : origin.replyTo;
     try {
       checkEnvelope(envelope);
     } catch (error) {
-      this.#refuse(new Message(boundedIds(envelope), reply), REJECT.messageInvalid(textOf(error)), progress);
+      this.#refuse(new Message(boundedIds(envelope), replyTo), REJECT.messageInvalid(textOf(error)), progress);
       return;
     }
     if (envelope.threadId === undefined) {
       const name = traceOrMessageId(envelope);
       envelope.threadId = defaultThreadId(name === "" ? newUlid() : name);
     }
-    const reject = size > limit ? REJECT.payloadTooLarge(size, limit) : rejectMarks(setByServer(raw));
-    const message = new Message(envelope, reply);
+    let reject = size > limit ? REJECT.payloadTooLarge(size, limit) : rejectMarks(setByServer(raw));
+    if (origin?.isForged === true) reject ??= REJECT.auth(ISSUER_MISMATCH);
+    const message = new Message(envelope, replyTo);
     if (reject !== undefined) this.#refuse(message, reject, progress);
     else this.#verify(envelope, message, raw, size, progress);
+  }
+
+  /** Who has published a message, in secure mode. */
+  #originOf(
+    raw: Msg,
+    reply: string | undefined,
+    envelope: Envelope | undefined,
+    progress: Progress | undefined,
+  ): MessageOrigin | undefined {
+    const { accountId, connection } = this.#session;
+    if (!connection.issuer.isSecure) return undefined;
+    return originOf(accountId, raw.subject, reply, envelope, progress !== undefined);
   }
 
   #refuse(message: Message, reject: Reject, progress: Progress | undefined): void {
@@ -323,7 +348,7 @@ function rejectMarks(marks: ServerMarks | undefined): Reject | undefined {
 }
 
 /** What stands for a message that is none: only its reply subject is known. */
-function unreadable(reply: string | undefined): Message {
+function unreadable(reply: string | null | undefined): Message {
   const nothing = {
     messageId: "",
     fromAgent: "",

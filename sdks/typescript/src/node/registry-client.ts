@@ -3,7 +3,7 @@
 import type { Msg, NatsConnection, Subscription } from "@nats-io/nats-core";
 
 import type { JsonObject } from "../json/index.js";
-import { type AgentInfo, RegistryRefusal, RPC, type Rpc } from "../protocol/index.js";
+import { type AgentInfo, type MemberIdentity, RegistryRefusal, RPC, type Rpc } from "../protocol/index.js";
 import { checkedMs, optionsOf } from "./checks.js";
 import { Connection, NO_CONNECTION } from "./connection.js";
 import { denialError } from "./denials.js";
@@ -49,9 +49,13 @@ export class RegistryClient {
     this.#inbox = connection.newInbox();
   }
 
-  /** A client on a connection of the caller's. */
-  static on(nats: NatsConnection, logger: Logger = SILENT_LOGGER): RegistryClient {
-    return new RegistryClient(Connection.on(nats, logger), logger);
+  /**
+   * A client on a connection of the caller's.
+   *
+   * @param member The member that it is logged in as, on a network in secure mode.
+   */
+  static on(nats: NatsConnection, logger: Logger = SILENT_LOGGER, member?: MemberIdentity): RegistryClient {
+    return new RegistryClient(Connection.on(nats, logger, member), logger);
   }
 
   /**
@@ -213,8 +217,8 @@ class Call<T> {
           this.#cleanups.push(() => signal.removeEventListener("abort", onAbort));
         }
         const denied = this.#connection.denials.listen((denial) => {
-          const isOurs = denial.action === "publish" ? denial.subject === subject : denial.subject === `${inbox}.*`;
-          if (isOurs) reject(this.#denied(denialError(denial)));
+          const ours = denial.action === "publish" ? this.#connection.issuer.publishSubject(subject) : `${inbox}.*`;
+          if (denial.subject === ours) reject(this.#denied(denialError(denial)));
         });
         this.#cleanups.push(denied);
         // What was asked on a connection that is gone may be lost with it.

@@ -4,6 +4,7 @@ import type { Msg } from "@nats-io/nats-core";
 
 import { newUlid, replySubject, usableReplyPrefix } from "../protocol/index.js";
 import type { Connection } from "./connection.js";
+import type { Issuer } from "./issuer.js";
 import type { Logger } from "./logger.js";
 import { setByServer } from "./nats-headers.js";
 
@@ -30,6 +31,8 @@ export class ReplyMux {
   /** Gets messages for a number without a waiting request. Set by the streams, which answer late frames. */
   onUnexpected: ((number: number, message: Msg) => void) | undefined;
   readonly #base: string;
+  /** Replies end in the account that sends them (section 23.1); the server's word that there are no responders does not. */
+  readonly #isIssued: boolean;
   readonly #logger: Logger;
   #next = 0;
   /** Absent once the node is closing. */
@@ -39,16 +42,17 @@ export class ReplyMux {
    * Below the prefix that the registry offered, which the history captures; else below `_INBOX`, which the registry of the
    * Python implementation subscribes to.
    */
-  constructor(offeredPrefix: string | undefined, accountId: string, logger: Logger) {
+  constructor(offeredPrefix: string | undefined, accountId: string, issuer: Issuer, logger: Logger) {
     const prefix = usableReplyPrefix(offeredPrefix, accountId);
     const token = newUlid();
     this.#base = prefix === undefined ? `_INBOX.${token}` : replySubject(prefix, accountId, token);
+    this.#isIssued = issuer.isSecure;
     this.#logger = logger;
   }
 
   /** What the node subscribes to. */
   get wildcard(): string {
-    return `${this.#base}.*`;
+    return `${this.#base}.${this.#isIssued ? ">" : "*"}`;
   }
 
   /** A reply subject that no request uses. */
@@ -78,11 +82,22 @@ export class ReplyMux {
     for (const waiter of waiters?.values() ?? []) waiter.abandoned();
   }
 
+  /** The number of the request that a message is for. */
+  #numberOf(subject: string, isNoResponders: boolean): number | undefined {
+    let written = subject.slice(this.#base.length + 1);
+    if (this.#isIssued) {
+      const dot = written.indexOf(".");
+      // The server knows the reply subject alone, and members may publish only with their account behind it.
+      if (dot < 0 !== isNoResponders) return undefined;
+      if (dot >= 0) written = written.slice(0, dot);
+    }
+    return /^\d{1,15}$/.test(written) ? Number(written) : undefined;
+  }
+
   #arrived(message: Msg): void {
-    const written = message.subject.slice(this.#base.length + 1);
-    if (!/^\d{1,15}$/.test(written)) return;
-    const number = Number(written);
     const what = setByServer(message);
+    const number = this.#numberOf(message.subject, what?.status === 503);
+    if (number === undefined) return;
     // The server's message that a subject has no responders has a status, and headers of its own.
     if (what !== undefined && what.status !== 503) {
       this.#logger.warn("ignored a reply with what only the NATS server may set: the history may lack it", { ...what });

@@ -20,6 +20,7 @@ import { Message } from "./message.js";
 import { DEFAULT_REQUEST_TIMEOUT_MS, type RequestOptions } from "./options.js";
 import { statusOf } from "./registry-client.js";
 import type { ExpectedReply, ReplyWaiter } from "./reply-mux.js";
+import { verifyReply } from "./reply-origin.js";
 import { type Destination, forgetUsername, type Route, resolveRoute } from "./route.js";
 import type { Session } from "./session.js";
 import { shownError } from "./shown.js";
@@ -117,7 +118,8 @@ class Exchange implements ReplyWaiter {
     this.#expected = expected;
     this.#deadline = this.#session.deadlines.add(this.#timeoutMs, () => this.#fail(this.#timedOut()));
     this.#stopListening = connection.denials.listen((denial) => {
-      const subject = denial.action === "publish" ? this.#route.subject : replies.wildcard;
+      const published = connection.issuer.publishSubject(this.#route.subject);
+      const subject = denial.action === "publish" ? published : replies.wildcard;
       if (denial.subject === subject) this.#fail(denialError(denial));
     });
     const signal = this.#signal;
@@ -160,9 +162,10 @@ class Exchange implements ReplyWaiter {
 
   arrived(message: Msg): void {
     if (statusOf(message) === 503) {
-      // Every client can publish this status: under signed identity, a reply may still come.
+      // Every client can publish this status: under signed identity, a reply may still come. In secure mode the server alone can.
       this.#noResponders = true;
-      if (this.#session.identity.isSigned) return;
+      const { connection, identity } = this.#session;
+      if (identity.isSigned && !connection.issuer.isSecure) return;
       forgetUsername(this.#session.usernames, this.#route);
       this.#fail(new NoRespondersError(this.#route.subject));
       return;
@@ -176,7 +179,7 @@ class Exchange implements ReplyWaiter {
       return;
     }
     if (this.#verifying >= VERIFY_CONCURRENCY) this.#ignore("too_many_replies");
-    else this.#conclude(envelope, this.#session.identity.verifyReply(envelope, this.#expectation));
+    else this.#conclude(envelope, verifyReply(this.#session, message.subject, envelope, this.#expectation));
   }
 
   #conclude(envelope: Envelope, verdict: MaybePromise<string | undefined>): void {
@@ -211,7 +214,8 @@ class Exchange implements ReplyWaiter {
     const { messageId } = this.#expectation;
     forgetUsername(this.#session.usernames, this.#route);
     if (this.#noResponders && this.#ignored === 0) return new NoRespondersError(this.#route.subject);
-    if (this.#unreadable !== undefined && !this.#session.identity.isSigned) {
+    const { connection, identity } = this.#session;
+    if (this.#unreadable !== undefined && !identity.isSigned && !connection.issuer.isSecure) {
       const why = shownError(this.#unreadable);
       return new InvalidReplyError(
         `the reply to message ${messageId} cannot be read: ${why}`,

@@ -17,6 +17,7 @@ import type { NodeConfig } from "./config.js";
 import { type Connection, ROUND_TRIP_TIMEOUT_MS } from "./connection.js";
 import { Deadlines } from "./deadlines.js";
 import { Delivery } from "./delivery.js";
+import { RegistryError } from "./errors.js";
 import type { Identity, RegistrationIdentity } from "./identity.js";
 import type { Logger } from "./logger.js";
 import { Outbox } from "./mailbox/outbox.js";
@@ -25,6 +26,7 @@ import type { Metrics, SessionGauges } from "./metrics.js";
 import type { Receiver } from "./receiver.js";
 import { RegistryClient } from "./registry-client.js";
 import { ReplyMux } from "./reply-mux.js";
+import { shown } from "./shown.js";
 import type { TaskWorker } from "./tasks/worker.js";
 import { UsernameCache } from "./username-cache.js";
 import { TIMED_OUT, withDeadline } from "./waits.js";
@@ -114,7 +116,7 @@ export class Session {
       ended,
     });
     this.composer = new Composer({ agentId, accountId, sessionTag }, this.identity, { ...config, ...limits });
-    this.replies = new ReplyMux(registration.replyPrefix, accountId, logger);
+    this.replies = new ReplyMux(registration.replyPrefix, accountId, connection.issuer, logger);
     this.delivery = new Delivery(connection, this.identity, metrics, logger, this.replies.unusedSubject);
     this.usernames = new UsernameCache(limits.resolveCacheTtlMs, registry, metrics);
     this.circuit = new Circuit(limits.circuitBreakerFailures, limits.circuitBreakerResetMs);
@@ -137,7 +139,9 @@ export class Session {
     claimsTasks = false,
   ): Promise<Session> {
     const { agentId, username, logger } = config;
-    const opened = await config.identity.open({ agentId, username, logger });
+    const { member } = connection;
+    const memberKey = member === undefined ? undefined : () => member.signingKey();
+    const opened = await config.identity.open({ agentId, username, logger, memberKey });
     const registry = new RegistryClient(connection, logger);
     const registration = await opened.register(requestedInfo(config), ({ auth, timeoutMs }) =>
       registry.call(
@@ -152,6 +156,7 @@ export class Session {
         { timeoutMs: timeoutMs ?? REGISTER_TIMEOUT_MS, signal },
       ),
     );
+    checkAccount(connection, registration);
     return new Session(config, connection, registry, opened, registration, metrics, claimsTasks);
   }
 
@@ -251,6 +256,15 @@ export class Session {
     this.deadlines.end();
     this.registry.close();
   }
+}
+
+/** In secure mode a session is of the account that the server proves. */
+function checkAccount({ issuer }: Connection, { accountId }: RegisterReply): void {
+  if (!issuer.isSecure || issuer.accountId === accountId) return;
+  throw new RegistryError(
+    `the credential is of account ${issuer.accountId}, and the registry has registered ${shown(accountId)}`,
+    { code: "forbidden", rpc: RPC.register.name },
+  );
 }
 
 /** The agent's description before it is registered. */

@@ -41,7 +41,7 @@ export interface DevAuthOptions {
  * Signed identity (PROTOCOL.md section 13): the node signs what it sends, and accepts only what is signed.
  *
  * The key is made at the first start, and bound to the node's account by its first registration. Without options it is kept in a
- * file, by the name of the node's username, or of its agent id.
+ * file, by the name of the node's username, or of its agent id; a member of a network in secure mode has it in its identity.
  *
  * ```ts
  * const node = new AgentNode({ agentId: "agent_a", username: "alice", devAuth: new DevAuth({ keyDir: "keys" }) });
@@ -50,6 +50,8 @@ export interface DevAuthOptions {
 export class DevAuth implements IdentityProvider {
   readonly #store: KeyStore;
   readonly #given: SigningKey | undefined;
+  /** Nothing was given: a member of a network in secure mode signs with the key of its identity. */
+  readonly #isDefault: boolean;
 
   /** @throws {KeyError} This runtime has no files: give `keys` or `key`. @throws {InvalidArgumentError} More than one is given. */
   constructor(options: DevAuthOptions = {}) {
@@ -58,6 +60,7 @@ export class DevAuth implements IdentityProvider {
       throw new InvalidArgumentError("devAuth: give one of keyDir, keys and key");
     }
     this.#given = key;
+    this.#isDefault = key === undefined && keys === undefined && keyDir === undefined;
     this.#store = keys ?? (key === undefined ? new FileKeyStore(keyDir) : new MemoryKeyStore());
   }
 
@@ -66,8 +69,12 @@ export class DevAuth implements IdentityProvider {
     readonly agentId: string;
     readonly username?: string | undefined;
     readonly logger: Logger;
+    readonly memberKey?: (() => Promise<SigningKey>) | undefined;
   }): Promise<RegistrationIdentity> {
     const name = keyFileName(node.username, node.agentId);
+    if (this.#isDefault && node.memberKey !== undefined) {
+      return new OpenedKey(new MemoryKeyStore(), name, await node.memberKey(), node.logger);
+    }
     // A key that was given and rotated since is not the one that was given.
     if (this.#given !== undefined) await this.#store.create(name, this.#given);
     const key = await loadOrCreate(this.#store, name);

@@ -6,17 +6,10 @@
  * have a live session. For a message to an account that cannot be reached, or in a mailbox, the registry gives one, signed.
  */
 
-import {
-  isMailboxCode,
-  isReceiptOfRegistry,
-  type Receipt,
-  receiptClaims,
-  receiptStatus,
-  UNREACHABLE_CODES,
-  verifyDetached,
-} from "../../protocol/index.js";
+import { type Receipt, receiptClaims, verifyDetached } from "../../protocol/index.js";
 import type { Logger } from "../logger.js";
 import type { Metrics } from "../metrics.js";
+import { isByRegistry, isFromReceiver } from "../receipt-origin.js";
 import type { KeyCache } from "./key-cache.js";
 import { ASK } from "./signatures.js";
 
@@ -127,7 +120,7 @@ export class ReceiptChecks {
   #checkAddresses(receipt: Receipt, { accountId }: Expectation): string | undefined {
     const sender = receipt.fromAccountId;
     if (sender === undefined) return "receipt_sender_mismatch";
-    if (!isByRegistry(receipt) && accountId !== undefined && accountId !== sender) return "receipt_sender_mismatch";
+    if (!isFromReceiver(receipt, accountId)) return "receipt_sender_mismatch";
     const { toAccountId } = receipt;
     if (toAccountId !== undefined && toAccountId !== this.#accountId) return "receipt_recipient_mismatch";
     return undefined;
@@ -153,13 +146,4 @@ export class ReceiptChecks {
     if (receipt.auth === undefined) return "auth_missing";
     return signedBy === undefined ? "auth_signature_invalid" : "auth_public_key_mismatch";
   }
-}
-
-/** Whether a receipt is one that a registry gives: for an account that cannot be reached (section 0.9), or a mailbox (section 21). */
-function isByRegistry(receipt: Receipt): boolean {
-  if (!isReceiptOfRegistry(receipt)) return false;
-  const status = receiptStatus(receipt);
-  if (status === "queued") return true;
-  const code = receipt.code ?? "";
-  return status === "rejected" && (UNREACHABLE_CODES.includes(code) || isMailboxCode(code));
 }

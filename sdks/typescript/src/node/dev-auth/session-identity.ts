@@ -18,12 +18,13 @@ import {
   Timestamp,
 } from "../../protocol/index.js";
 import type { Identity, IdentityContext, MaybePromise, ReplyExpectation } from "../identity.js";
+import { checkExpectation } from "../reply-origin.js";
 import { InboundVerifier } from "./inbound.js";
 import { KeyCache } from "./key-cache.js";
 import type { KeyStore } from "./key-store.js";
 import { ReceiptChecks } from "./receipts.js";
 import { rotateKey } from "./rotate.js";
-import { checkExpectation, verifySigned } from "./signatures.js";
+import { verifySigned } from "./signatures.js";
 
 /** Signs and checks for one session. */
 export class SessionIdentity implements Identity {

@@ -1,15 +1,6 @@
 /** The signatures of messages by the keys of their senders' accounts (PROTOCOL.md sections 13.4 and 13.7). */
 
-import {
-  type Envelope,
-  KIND,
-  REGISTRY_ACCOUNT_PREFIX,
-  readMessageAuth,
-  UNREACHABLE_CODES,
-  verifyMessage,
-} from "../../protocol/index.js";
-import type { ReplyExpectation } from "../identity.js";
-import { errorCodeOf } from "../message.js";
+import { type Envelope, readMessageAuth, verifyMessage } from "../../protocol/index.js";
 import type { KeyCache } from "./key-cache.js";
 
 /** The registry has to be asked for the sender's key, or whether the key has changed. */
@@ -40,23 +31,4 @@ export async function verifySigned(keys: KeyCache, accountId: string, envelope: 
   if (code !== ASK) return code;
   await keys.ask(accountId);
   return await conclude(keys, accountId, envelope);
-}
-
-/** Whether a reply is from the account that was asked, to this account, and about this request; what is wrong, or undefined. */
-export function checkExpectation(
-  reply: Envelope,
-  expectation: ReplyExpectation,
-  ownAccountId: string,
-): string | undefined {
-  const sender = reply.fromAccountId ?? "";
-  const { accountId, messageId } = expectation;
-  let isFromExpected = accountId === undefined || sender === accountId;
-  if (sender !== accountId && sender.startsWith(REGISTRY_ACCOUNT_PREFIX)) {
-    isFromExpected = reply.kind === KIND.ERROR && UNREACHABLE_CODES.includes(errorCodeOf(reply) ?? "");
-  }
-  if (!isFromExpected) return "reply_sender_mismatch";
-  if (reply.toAccountId !== undefined && reply.toAccountId !== ownAccountId) return "reply_recipient_mismatch";
-  // A recorded reply to an earlier request answers nothing.
-  const names = reply.parentMessageId === messageId || reply.traceId === messageId;
-  return names ? undefined : "reply_request_mismatch";
 }

@@ -1,15 +1,16 @@
 /**
- * The bounded buffer between the subscription that all replies come by and the reader of one stream; under signed identity, frames
- * are verified in it.
+ * The bounded buffer between the subscription that all replies come by and the reader of one stream; under signed identity and in
+ * secure mode, the senders of frames are verified in it.
  *
  * The subscription does not wait for a reader: when the buffer is full, that stream fails, and all others go on.
  */
 
 import type { Msg } from "@nats-io/nats-core";
 
-import { decodeReply, type Envelope } from "../../protocol/index.js";
+import { decodeReply, type Envelope, REGISTRY_ACCOUNT_PREFIX } from "../../protocol/index.js";
 import { isPending, type ReplyExpectation } from "../identity.js";
 import { statusOf } from "../registry-client.js";
+import { verifyReply } from "../reply-origin.js";
 import type { Session } from "../session.js";
 import { monotonic } from "../waits.js";
 
@@ -32,6 +33,11 @@ export interface Arrived {
   readonly envelope: Envelope;
   readonly size: number;
   readonly at: number;
+}
+
+/** A reply whose sender is still to be verified. */
+interface Unverified extends Arrived {
+  readonly subject: string;
 }
 
 /** A queue that takes from its front in constant time. */
@@ -65,6 +71,8 @@ export class Inflow {
   onChange: () => void = () => undefined;
   /** Is called once when the buffer is full; the frame that did not fit is given. */
   onOverrun: (frame: Envelope) => void = () => undefined;
+  /** Is called with the account of each frame that was verified. */
+  onSender: (accountId: string) => void = () => undefined;
   /** The server reports that the request's subject has no subscriber. */
   noResponders = false;
   /** More came than the buffer holds. What it holds can still be read. */
@@ -76,17 +84,20 @@ export class Inflow {
   /** What is wrong with the last reply that was no message. Another client sent it: the reply may still come. */
   unreadable: unknown;
   readonly #session: Session;
-  readonly #expectation: ReplyExpectation;
+  #expectation: ReplyExpectation;
+  /** Whether replies of other accounts than the one that was asked are told from its own. */
+  readonly #isChecked: boolean;
   readonly #limits: StreamBuffer;
   /** What can be read. */
   readonly #ready = new Queue<Arrived>();
   /** What is to be verified; those that are being verified are counted apart. */
-  readonly #unverified = new Queue<Arrived>();
+  readonly #unverified = new Queue<Unverified>();
   #verifying = 0;
   #bytes = 0;
 
   constructor(session: Session, expectation: ReplyExpectation, limits: StreamBuffer) {
     this.#session = session;
+    this.#isChecked = session.identity.isSigned || session.connection.issuer.isSecure;
     this.#expectation = expectation;
     this.#limits = limits;
   }
@@ -94,10 +105,10 @@ export class Inflow {
   /** Takes in what came to the reply subject. */
   arrived(message: Msg): void {
     if (this.isOverrun) return;
-    const { isSigned } = this.#session.identity;
+    const { connection, identity } = this.#session;
     if (statusOf(message) === 503) {
-      // Every client can publish this status: under signed identity, a reply may still come.
-      if (isSigned) this.#ignore("no_responders");
+      // Every client can publish this status: under signed identity, a reply may still come. In secure mode the server alone can.
+      if (identity.isSigned && !connection.issuer.isSecure) this.#ignore("no_responders");
       else this.noResponders = true;
       this.onChange();
       return;
@@ -107,8 +118,8 @@ export class Inflow {
     try {
       envelope = decodeReply(message.data);
     } catch (error) {
-      // Under signed identity anybody may have sent it.
-      if (!isSigned) this.unreadable = error;
+      // Where senders are verified, anybody may have sent it.
+      if (!this.#isChecked) this.unreadable = error;
       this.#ignore("message_invalid");
       return;
     }
@@ -122,8 +133,8 @@ export class Inflow {
     }
     this.#bytes += size;
     const arrived = { envelope, size, at: monotonic() };
-    if (isSigned) {
-      this.#unverified.push(arrived);
+    if (this.#isChecked) {
+      this.#unverified.push({ ...arrived, subject: message.subject });
       this.#verifyNext();
       return;
     }
@@ -147,7 +158,7 @@ export class Inflow {
     while (this.#verifying < VERIFY_CONCURRENCY) {
       const arrived = this.#unverified.shift();
       if (arrived === undefined) return;
-      const verdict = this.#session.identity.verifyReply(arrived.envelope, this.#expectation);
+      const verdict = verifyReply(this.#session, arrived.subject, arrived.envelope, this.#expectation);
       if (!isPending(verdict)) {
         this.#judged(arrived, verdict);
         continue;
@@ -165,7 +176,8 @@ export class Inflow {
     }
   }
 
-  #judged(arrived: Arrived, wrong: string | undefined): void {
+  #judged(arrived: Arrived, verdict: string | undefined): void {
+    const wrong = verdict ?? this.#follow(arrived.envelope);
     if (wrong === undefined) {
       this.#ready.push(arrived);
     } else {
@@ -173,6 +185,20 @@ export class Inflow {
       this.#ignore(wrong);
     }
     this.onChange();
+  }
+
+  /** Any account may answer a request to a capability; in secure mode, frames after the first come from the same one. */
+  #follow({ fromAccountId }: Envelope): string | undefined {
+    if (fromAccountId === undefined || fromAccountId.startsWith(REGISTRY_ACCOUNT_PREFIX)) return undefined;
+    const { accountId } = this.#expectation;
+    if (this.#session.connection.issuer.isSecure && accountId === undefined) {
+      this.#expectation = { ...this.#expectation, accountId: fromAccountId };
+    } else if (accountId !== undefined && accountId !== fromAccountId) {
+      // It was verified together with the first one.
+      return "reply_sender_mismatch";
+    }
+    this.onSender(fromAccountId);
+    return undefined;
   }
 
   #ignore(why: string): void {

@@ -1,7 +1,7 @@
 /** Opening a stream, as a reply or to an inbox. */
 
 import { RawJson, trim } from "../../json/index.js";
-import { answering, cancelSubject, KIND, prefixedId } from "../../protocol/index.js";
+import { answering, cancelSubject, controlSubject, KIND, prefixedId } from "../../protocol/index.js";
 import { acknowledgementOf } from "../acknowledgement.js";
 import { optionsOf } from "../checks.js";
 import { NoReplySubjectError } from "../errors.js";
@@ -57,9 +57,11 @@ export async function replyStream(
     accountId: draft.toAccountId,
     acknowledgement: undefined,
   });
+  const { issuer } = session.connection;
+  const cancels = issuer.isSecure ? issuer.subscribeSubject(controlSubject(session.accountId)) : cancelSubject(replyTo);
   // 13.7: a cancel comes from the account that asked, and names the request.
   const expectation = { accountId: draft.toAccountId, messageId: draft.parentMessageId ?? "" };
-  return await StreamSender.open(writer, content, cancelSubject(replyTo), expectation);
+  return await StreamSender.open(writer, content, cancels, expectation);
 }
 
 /** Opens a stream to the inbox of a target, and sends its start. */

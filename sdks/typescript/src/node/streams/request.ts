@@ -93,9 +93,10 @@ async function begin(stream: ReplyStream, beginning: Beginning): Promise<Request
     parentMessageId: messageId,
   };
   const cancellation = new Cancellation(session, expected.subject, cancelDraft);
+  inflow.onSender = (accountId) => cancellation.frameFrom(accountId);
   const forget = streams.add({ nodeCloses: () => stream.closed() });
   const stopListening = connection.denials.listen((denial) => {
-    const subject = denial.action === "publish" ? route.subject : replies.wildcard;
+    const subject = denial.action === "publish" ? connection.issuer.publishSubject(route.subject) : replies.wildcard;
     if (denial.subject === subject) stream.fail(denialError(denial));
   });
   // At once, though the reader has still to find out: each further frame would be in vain.

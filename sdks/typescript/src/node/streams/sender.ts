@@ -6,6 +6,7 @@ import { RawJson } from "../../json/index.js";
 import { decodeReply, parseStreamCancel, StreamWriter, Timestamp } from "../../protocol/index.js";
 import { InvalidArgumentError, NotRunningError, StreamCancelledError } from "../errors.js";
 import { isPending, type ReplyExpectation } from "../identity.js";
+import { verifyReply } from "../reply-origin.js";
 import type { FrameWriter } from "./frame-writer.js";
 import { type OpenEnd, streamsOf } from "./session-streams.js";
 
@@ -270,7 +271,8 @@ class Sending implements OpenEnd {
 
   /** Takes what came to the cancel subject. */
   #take(message: Msg, expectation: ReplyExpectation): void {
-    const { identity, logger } = this.#writer.session;
+    const { session } = this.#writer;
+    const { logger } = session;
     let envelope: ReturnType<typeof decodeReply>;
     try {
       envelope = decodeReply(message.data);
@@ -285,7 +287,7 @@ class Sending implements OpenEnd {
       if (why === undefined) this.#cancel();
       else logger.warn("ignored a cancellation by another account", { streamId: this.streamId, why });
     };
-    const verdict = identity.verifyReply(envelope, expectation);
+    const verdict = verifyReply(session, message.subject, envelope, expectation);
     if (!isPending(verdict)) {
       judged(verdict);
       return;

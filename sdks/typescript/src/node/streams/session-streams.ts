@@ -62,6 +62,7 @@ export class SessionStreams {
     const cancellation = this.#dropped.due(number, monotonic());
     if (cancellation === undefined) return;
     const streamId = streamOf(message.data);
+    cancellation.frameFrom(this.#session.connection.issuer.of(message.subject));
     if (streamId !== undefined) void cancellation.publishAgain(streamId);
   }
 
