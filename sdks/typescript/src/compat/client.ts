@@ -310,9 +310,9 @@ export class AgentNetClient extends ClientRegistryCalls {
     const { signal } = this.#connectAbort;
     this.#node = undefined;
     await node?.close();
-    const { agentId, natsUrl, logger = CONSOLE_LOGGER } = this.#options;
+    const { agentId, identity, natsUrl, logger = CONSOLE_LOGGER } = this.#options;
     const name = `agentnet-${agentId ?? "client"}`;
-    const connection = await translated(() => Connection.open(natsUrl, { name, logger, signal }));
+    const connection = await translated(() => Connection.open(natsUrl, { name, logger, identity, signal }));
     this.#link = { connection, registry: new RegistryClient(connection, logger) };
     return this.#link;
   }
@@ -333,6 +333,7 @@ export class AgentNetClient extends ClientRegistryCalls {
       pullMailbox: options.pullMailbox,
       logger: options.logger,
       connection: connection.nats,
+      identity: connection.member,
       limits: defaultTtlMs === undefined ? limits : { defaultTtlMs, ...limits },
       schemaVersion: defaultSchemaVersion,
     });

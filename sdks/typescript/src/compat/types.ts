@@ -5,7 +5,7 @@
 
 import type { Msg } from "@nats-io/nats-core";
 import type { BlobOptions, IdentityProvider, Limits, Logger, MailboxOptions, Message, Until } from "../node/index.js";
-import type { MailboxState } from "../protocol/index.js";
+import type { IdentityRecord, MailboxState, MemberIdentity } from "../protocol/index.js";
 
 /** One agent process as the registry knows it (PROTOCOL.md section 5.3). */
 export interface AgentInfo {
@@ -190,8 +190,10 @@ export interface ListMailboxOptions {
 
 /** What an {@link AgentNetClient} is made of. Only `natsUrl` is required to connect; to start, `agentId` and `name` are too. */
 export interface AgentNetClientOptions {
-  /** The broker: `nats://TOKEN@host:port`, or `ws://…` and `wss://…`. */
+  /** The broker: `nats://TOKEN@host:port`, or `ws://…` and `wss://…`; or `identity:FILE`, a member of a network in secure mode. */
   natsUrl: string;
+  /** The member of a network in secure mode, in the place of its file: the address is then of the servers alone. */
+  identity?: MemberIdentity | IdentityRecord;
   /** The role label. */
   agentId?: string;
   /** Display name. */
