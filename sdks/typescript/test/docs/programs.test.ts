@@ -13,6 +13,7 @@ import type { AgentNode } from "../../src/index.js";
 import { freePort, Network } from "../support/network.js";
 import type { Program } from "../support/processes.js";
 import { PACKAGE, REPOSITORY } from "../support/repository.js";
+import { SecureNetwork } from "../support/secure-network.js";
 import { eventually } from "../support/wait.js";
 
 const PAGES = ["docs/TYPESCRIPT.md", "sdks/typescript/README.md"];
@@ -160,6 +161,15 @@ const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
       assert.equal(await output("signed", [], { AGENTNET_NATS_URL: signed.url }), "signed by bob\nnew key: true\n");
     } finally {
       await signed.stop();
+    }
+  },
+  member: async () => {
+    const secure = await SecureNetwork.start();
+    try {
+      const { url } = await secure.member("alice");
+      assert.equal(await output("member", [], { AGENTNET_NATS_URL: url }), "@alice has joined\n");
+    } finally {
+      await secure.stop();
     }
   },
   registry: async () => {
