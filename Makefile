@@ -10,7 +10,7 @@ LOCKED ?=
 # Tests that run at the same time. Most of them wait for servers, so there are more than processors.
 export NEXTEST_TEST_THREADS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 )))
 # The tests with a registry behind them that do not run on both stores by themselves: they run once for each kind.
-ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not binary_id(agentnet-cli::chaos) and not binary_id(agentnet-cli::mesh) or binary_id(agentnet::sessions) or binary_id(agentnet::attacks)
+ON_BOTH_STORES = package(agentnet-cli) and kind(test) and not test(/^(chaos|mesh)::/) or package(agentnet) and kind(test) and test(/^(sessions|attacks)::/)
 
 # Guides whose commands are run, and whose outputs are compared.
 GUIDES = docs/NETWORK_CLI_GUIDE.md docs/UI_BACKEND_MAPPING.md
@@ -106,7 +106,7 @@ guide: tools ## Run the commands of the guides in docs/ again and renew what the
 	@for guide in $(GUIDES); do python3 scripts/guide.py target/debug/agentnet $$guide --write; done
 
 mesh-reference: ## Renew the reference of mesh.yaml in docs/MESH.md
-	AGENTNET_WRITE_DOCS=1 $(CARGO) test $(LOCKED) -q -p agentnet-mesh --test docs
+	AGENTNET_WRITE_DOCS=1 $(CARGO) test $(LOCKED) -q -p agentnet-mesh --test it docs::
 
 settings: ## Renew the table of the registry's settings in docs/SETTINGS.md
 	AGENTNET_WRITE_DOCS=1 $(CARGO) test $(LOCKED) -q -p agentnet-registry --lib the_page_of_the_documentation
@@ -137,9 +137,9 @@ package: ## Package the library crates and build each from its package
 
 # The tests run shortened forms of these. CHAOS_ROUNDS says how often the matrices of kills are run.
 chaos: tools postgres ## Kill every part in turn while agents talk, for a minute (CHAOS_SECONDS); then between each two steps of a message's and of a task's way
-	AGENTNET_CHAOS_SECONDS=$${CHAOS_SECONDS:-60} $(CARGO) test $(LOCKED) -p agentnet-cli --test chaos -- --nocapture
-	AGENTNET_MAILBOX_KILLS=all AGENTNET_MAILBOX_KILL_ROUNDS=$${CHAOS_ROUNDS:-1} $(CARGO) test $(LOCKED) -p agentnet-cli --test mailbox_kills -- --nocapture
-	AGENTNET_TASK_KILLS=all AGENTNET_TASK_KILL_ROUNDS=$${CHAOS_ROUNDS:-1} $(CARGO) test $(LOCKED) -p agentnet-cli --test task_kills -- --nocapture
+	AGENTNET_CHAOS_SECONDS=$${CHAOS_SECONDS:-60} $(CARGO) test $(LOCKED) -p agentnet-cli --test it chaos:: -- --nocapture
+	AGENTNET_MAILBOX_KILLS=all AGENTNET_MAILBOX_KILL_ROUNDS=$${CHAOS_ROUNDS:-1} $(CARGO) test $(LOCKED) -p agentnet-cli --test it mailbox_kills:: -- --nocapture
+	AGENTNET_TASK_KILLS=all AGENTNET_TASK_KILL_ROUNDS=$${CHAOS_ROUNDS:-1} $(CARGO) test $(LOCKED) -p agentnet-cli --test it task_kills:: -- --nocapture
 
 latency: tools ## How long list, profile and threads take as whole processes (release build)
 	$(CARGO) build $(LOCKED) --release -p agentnet-cli

@@ -6,7 +6,8 @@
 //! host. It fails where the host adds 5 ms or more, or an agent takes 200 kB or more. docs/PERFORMANCE.md has the results.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
-#[path = "../tests/harness/mod.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
+#[path = "../tests/it/harness/mod.rs"]
 mod harness;
 
 use std::fmt::Write as _;

@@ -8,7 +8,8 @@
 //! `-- --agents 10000 --rate 2000 --seconds 30` are the defaults.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
-#[path = "../tests/harness/mod.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
+#[path = "../tests/it/harness/mod.rs"]
 mod harness;
 mod load;
 

@@ -1,8 +1,0 @@
-//! A host on a real nats-server and a real registry; its provider is a web server that repeats a word of the prompt.
-
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod closing;
-mod reloading;
-mod starting;
-mod world;

@@ -1,0 +1,7 @@
+//! The secure mode (PROTOCOL.md section 23), on a real nats-server whose users are the members of our registry.
+
+mod attacks;
+mod history;
+mod members;
+mod network;
+mod talk;
