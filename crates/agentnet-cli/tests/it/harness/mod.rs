@@ -320,6 +320,11 @@ impl Up {
         }
     }
 
+    /// The URL of its database, if that is not the file in the data directory.
+    pub fn database_url(&self) -> Option<String> {
+        self.database.as_ref().map(TestDatabase::url)
+    }
+
     /// `agentnet --json up` there.
     pub fn command(data: &Path, port: &str) -> Command {
         let mut command = binary();

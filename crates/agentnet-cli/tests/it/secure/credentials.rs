@@ -87,7 +87,11 @@ async fn a_registry_serves_a_server_that_runs_already() {
         secure.join("users.conf").display(),
         secure.join("nats.pid").display()
     );
-    let mut service = Service::spawn(registry(&settings));
+    let mut command = registry(&settings);
+    if let Some(url) = network.up.database_url() {
+        command.args(["--database-url", &url]);
+    }
+    let mut service = Service::spawn(command);
     assert!(
         service
             .next_line()
