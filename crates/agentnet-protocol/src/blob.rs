@@ -16,6 +16,11 @@ pub const DEFAULT_MIME_TYPE: &str = "application/octet-stream";
 pub const LOCAL_STORAGE: &str = "local_fs";
 /// `storage` of a blob in the object store of the network's NATS servers.
 pub const NATS_OBJECT_STORAGE: &str = "nats_object";
+/// The bucket of the object store that agents use by default, and the only one that registries of a secure network use
+/// (section 23.13).
+pub const DEFAULT_BUCKET: &str = "agentnet_blobs";
+/// How every id begins that a registry or an SDK makes, before `_` and a ULID in lower case.
+pub const ID_PREFIX: &str = "blob";
 /// The longest id, in characters.
 pub const MAX_ID_LENGTH: usize = 128;
 
@@ -26,6 +31,32 @@ pub fn valid_id(id: &str) -> bool {
         && id
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
+
+/// Ids that one message can name: further ones are not looked for.
+pub const MAX_NAMED_IDS: usize = 64;
+
+/// The ids of the form `blob_<ulid>` in a JSON text, in any member and at any depth, each once and at most
+/// [`MAX_NAMED_IDS`]: a registry lets the receiver of a message read the blobs that it names (section 23.13).
+#[must_use]
+pub fn named_ids(json: &str) -> Vec<&str> {
+    const ULID_BYTES: usize = 26;
+    let mut found: Vec<&str> = Vec::new();
+    for (start, prefix) in json.match_indices("blob_") {
+        let end = start + prefix.len() + ULID_BYTES;
+        let Some(id) = json.get(start..end) else { continue };
+        let is_ulid = (id.bytes().skip(prefix.len())).all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase());
+        // What stands before it does not matter: it may be the n of a line break, written as \n.
+        let is_whole = !(json.as_bytes().get(end))
+            .is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+        if is_ulid && is_whole && !found.contains(&id) {
+            found.push(id);
+            if found.len() == MAX_NAMED_IDS {
+                break;
+            }
+        }
+    }
+    found
 }
 
 /// A reference to bytes that are kept elsewhere.
@@ -201,6 +232,29 @@ mod tests {
             parse(r#"{"type":"blob_ref","blob_id":"b","sha256":"x"}"#),
             Err(BlobRefError::Sha256)
         );
+    }
+
+    #[test]
+    fn ids_are_found_wherever_they_are_named() {
+        let (one, other) = ("blob_01khzkcw3v04hmasw9nf6yy093", "blob_01khzkcw3v04hmasw9nf6yy094");
+        let nested = format!(r#"{{"a":[{{"blob_id":"{one}"}}],"text":"see\n{other}, or {one}"}}"#);
+        assert_eq!(named_ids(&nested), [one, other]);
+        for none in [
+            "",
+            "blob_",
+            "blob_ref",
+            "blob_01KHZKCW3V04HMASW9NF6YY093",
+            "blob_01khzkcw3v04hmasw9nf6yy09",
+            "blob_01khzkcw3v04hmasw9nf6yy0933",
+            "blob_01khzkcw3v04hmasw9nf6yy093-",
+            "blob_01khzkcw3v04hmasw9nf6yyé",
+        ] {
+            assert!(named_ids(none).is_empty(), "{none}");
+        }
+        let many: String = (10..99).map(|n| format!("blob_01khzkcw3v04hmasw9nf6yy0{n} ")).collect();
+        assert_eq!(named_ids(&many).len(), MAX_NAMED_IDS);
+        let made = crate::ids::prefixed(ID_PREFIX, 1_771_660_800_000, [7; 10]);
+        assert_eq!(named_ids(&made), [made.as_str()]);
     }
 
     #[test]

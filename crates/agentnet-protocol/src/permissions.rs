@@ -36,6 +36,16 @@ const REGISTRY_JETSTREAM: [&str; 15] = [
     "$JS.API.CONSUMER.MSG.NEXT.AGENTNET_HISTORY.agentnet-registry.>",
     "$JS.ACK.AGENTNET_HISTORY.agentnet-registry.>",
 ];
+/// What a registry may do with the objects of agents (section 23.13): store, read and take out single messages, never purge.
+const REGISTRY_BLOBS: [&str; 7] = [
+    "$O.agentnet_blobs.C.*",
+    "$O.agentnet_blobs.M.*",
+    "$JS.API.STREAM.CREATE.OBJ_agentnet_blobs",
+    "$JS.API.STREAM.INFO.OBJ_agentnet_blobs",
+    "$JS.API.STREAM.MSG.GET.OBJ_agentnet_blobs",
+    "$JS.API.STREAM.MSG.DELETE.OBJ_agentnet_blobs",
+    "$JS.API.DIRECT.GET.OBJ_agentnet_blobs",
+];
 /// The stream's leader has changed.
 const LEADER_ELECTED: &str = "$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.AGENTNET_HISTORY";
 
@@ -270,6 +280,7 @@ fn registry(own: &str, lists: &mut Permissions) {
         below(&registry_inbox_prefix(own)),
     ]);
     lists.publish.extend(REGISTRY_JETSTREAM.map(str::to_owned));
+    lists.publish.extend(REGISTRY_BLOBS.map(str::to_owned));
     lists.subscribe.extend([
         "registry.*.*".to_owned(),
         ALL_ISSUED_INBOXES.to_owned(),

@@ -4,6 +4,7 @@
 //! written in the order of section 6 and read leniently, so that every client works with every registry.
 
 mod accounts;
+mod blobs;
 mod history;
 mod mailbox;
 mod members;
@@ -21,6 +22,11 @@ use std::borrow::Cow;
 pub use accounts::{
     AccountHit, Profile, ProfileReply, ProfileRequest, ProfileSession, ResolveAccountReply, ResolveAccountRequest,
     ResolveKeyReply, ResolveKeyRequest, SearchReply, SearchRequest,
+};
+pub use blobs::{
+    BlobDeleteReply, BlobDeleteRequest, BlobEnd, BlobGetReply, BlobGetRequest, BlobPutReply, BlobPutRequest,
+    BlobShareReply, BlobShareRequest, BlobStatReply, BlobStatRequest, MAX_CHUNK_BYTES as MAX_BLOB_CHUNK_BYTES,
+    error_code as blob_error_code,
 };
 pub use history::{
     HistoryMessage, MessageSearchFilters, MessageSearchReply, MessageSearchRequest, ThreadMessagesReply,

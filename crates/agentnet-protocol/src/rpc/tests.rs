@@ -1,6 +1,7 @@
 //! Every request and reply: written and read again, members in the order of section 6, exact texts.
 
 mod accounts;
+mod blobs;
 mod errors;
 mod history;
 mod mailbox;
