@@ -47,8 +47,8 @@ pub fn named_ids(json: &str) -> Vec<&str> {
         let Some(id) = json.get(start..end) else { continue };
         let is_ulid = (id.bytes().skip(prefix.len())).all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase());
         // What stands before it does not matter: it may be the n of a line break, written as \n.
-        let is_whole = !(json.as_bytes().get(end))
-            .is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+        let is_whole =
+            !(json.as_bytes().get(end)).is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
         if is_ulid && is_whole && !found.contains(&id) {
             found.push(id);
             if found.len() == MAX_NAMED_IDS {

@@ -16,7 +16,7 @@ use crate::subject::{
 };
 
 /// In [`Grant::may_send_to`], what stands before the name of a capability.
-const CAPABILITY_PREFIX: &str = "capability:";
+pub const CAPABILITY_PREFIX: &str = "capability:";
 /// What a registry may ask JetStream for: its stream and its consumer, never to purge or delete a stream. `MSG.GET` and
 /// `MSG.DELETE` take single messages out that no client can read (section 8.1).
 const REGISTRY_JETSTREAM: [&str; 15] = [

@@ -164,6 +164,12 @@ declare_config! {
         pub task_retention_days: u32,
         /// `AGENTNET_TASK_CANCEL_GRACE_SECONDS`: how long a worker has to stop after a cancellation.
         pub task_cancel_grace: Duration,
+        /// `AGENTNET_BLOB_MAX_BYTES`: size of one blob of a secure network (section 23.13).
+        pub blob_max_bytes: i64,
+        /// `AGENTNET_BLOB_ACCOUNT_MAX_BYTES`: size of all blobs of one account.
+        pub blob_account_max_bytes: i64,
+        /// `AGENTNET_BLOB_ACCOUNT_MAX`: blobs of one account.
+        pub blob_account_max: i64,
         /// `AGENTNET_CAPTURE_STORAGE`: where JetStream keeps messages until they are stored.
         pub capture_storage: CaptureStorage,
         /// `AGENTNET_CAPTURE_REPLICAS`: copies of the captured stream in a NATS cluster.

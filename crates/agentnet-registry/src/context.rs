@@ -10,6 +10,7 @@ use async_nats::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch_lookup::{AccountIdLoader, AccountLoader, ClaimLoader};
+use crate::blobs::Blobs;
 use crate::capture::Capture;
 use crate::config::RegistryConfig;
 use crate::database::Database;
@@ -54,6 +55,8 @@ pub(crate) struct Context {
     pub(crate) senders: AccountLoader,
     pub(crate) mailbox: Mailbox,
     pub(crate) task_ledger: TaskLedger,
+    /// The blobs of members, in secure mode.
+    pub(crate) blobs: Option<Blobs>,
     /// Receipts that this registry sends in the place of receivers.
     pub(crate) receipts: Arc<RegistryReceipts>,
     pub(crate) database: Database,

@@ -16,11 +16,13 @@
 //! - `sweep`: periodic upkeep
 //! - `peers`, `peer_events`: the other registries, and the announcements between them
 //! - `register_auth`, `nonces`, `identity`: signed registrations, and the registry's own signature
+//! - `blobs`: what members of a network in secure mode keep in the object store
 //! - `secure`: the secure mode: members, and the users of the broker that are made of them
 //! - `database`, `restore_sessions`: a database that is down, and the sessions that it has
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod batch_lookup;
+mod blobs;
 mod capture;
 mod clock;
 pub mod config;

@@ -1,6 +1,8 @@
 //! The registry's requests, one function each: `(context, request) -> reply text or error` (PROTOCOL.md section 6).
 
 mod authorize;
+mod blob_shares;
+mod blobs;
 mod caller;
 mod hold;
 mod lookup;
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::rpc::{
-    EnrollRequest, ListRequest, MailboxAckRequest, MailboxActionRequest, MailboxExtendRequest, MailboxLeaseRequest,
+    BlobDeleteRequest, BlobGetRequest, BlobPutRequest, BlobShareRequest, BlobStatRequest, EnrollRequest, ListRequest, MailboxAckRequest, MailboxActionRequest, MailboxExtendRequest, MailboxLeaseRequest,
     MailboxListRequest, MailboxPutRequest, MailboxStatusRequest, MemberGrantRequest, MemberInviteRequest,
     MemberListRequest, MemberRevokeRequest, MessageSearchRequest, MetricsRequest, ProfileRequest, RegisterRequest,
     Request, ResolveAccountRequest, ResolveKeyRequest, RotateKeyRequest, RpcError, SearchRequest, TaskCancelRequest,
@@ -71,6 +73,11 @@ pub(crate) enum Rpc {
     MemberList,
     MemberRevoke,
     MemberGrant,
+    BlobPut,
+    BlobGet,
+    BlobStat,
+    BlobDelete,
+    BlobShare,
 }
 
 /// One request, besides its body.
@@ -87,7 +94,7 @@ pub(crate) struct Call {
 }
 
 impl Rpc {
-    pub(crate) const ALL: [Self; 34] = [
+    pub(crate) const ALL: [Self; 39] = [
         Self::Register,
         Self::List,
         Self::ResolveAccount,
@@ -122,6 +129,11 @@ impl Rpc {
         Self::MemberList,
         Self::MemberRevoke,
         Self::MemberGrant,
+        Self::BlobPut,
+        Self::BlobGet,
+        Self::BlobStat,
+        Self::BlobDelete,
+        Self::BlobShare,
     ];
 
     /// The part of the subject behind `registry.`, and the metrics' name of its latency.
@@ -161,6 +173,11 @@ impl Rpc {
             Self::MemberList => (MemberListRequest::NAME, "handler.member_list"),
             Self::MemberRevoke => (MemberRevokeRequest::NAME, "handler.member_revoke"),
             Self::MemberGrant => (MemberGrantRequest::NAME, "handler.member_grant"),
+            Self::BlobPut => (BlobPutRequest::NAME, "handler.blob_put"),
+            Self::BlobGet => (BlobGetRequest::NAME, "handler.blob_get"),
+            Self::BlobStat => (BlobStatRequest::NAME, "handler.blob_stat"),
+            Self::BlobDelete => (BlobDeleteRequest::NAME, "handler.blob_delete"),
+            Self::BlobShare => (BlobShareRequest::NAME, "handler.blob_share"),
         }
     }
 
@@ -194,12 +211,12 @@ impl Rpc {
             Self::MailboxAction => {
                 mailbox::admin::action(ctx, call.own_or_operator(ctx, decode_request(body)?)?).boxed()
             }
-            Self::TaskCreate => task::create::create(ctx, call.own(decode_request(body)?)?).boxed(),
+            Self::TaskCreate => task::create::create(ctx, call.own(decode_request(body)?)?, call).boxed(),
             Self::TaskClaim => task::claim::claim(ctx, call.own(decode_request(body)?)?, call).boxed(),
-            Self::TaskHeartbeat => task::report::heartbeat(ctx, call.own(decode_request(body)?)?).boxed(),
-            Self::TaskFinish => task::report::finish(ctx, call.own(decode_request(body)?)?).boxed(),
+            Self::TaskHeartbeat => task::report::heartbeat(ctx, call.own(decode_request(body)?)?, call).boxed(),
+            Self::TaskFinish => task::report::finish(ctx, call.own(decode_request(body)?)?, call).boxed(),
             Self::TaskCancel => task::change::cancel(ctx, call.own(decode_request(body)?)?).boxed(),
-            Self::TaskInput => task::change::input(ctx, call.own(decode_request(body)?)?).boxed(),
+            Self::TaskInput => task::change::input(ctx, call.own(decode_request(body)?)?, call).boxed(),
             Self::TaskRetry => task::change::retry(ctx, call.own(decode_request(body)?)?).boxed(),
             Self::TaskEvents => task::events::events(ctx, decode_request(body)?, call).boxed(),
             Self::TaskStatus => task::read::status(ctx, decode_request(body)?, call).boxed(),
@@ -209,6 +226,11 @@ impl Rpc {
             Self::MemberList => members::list(ctx, decode_request(body)?, call).boxed(),
             Self::MemberRevoke => members::revoke(ctx, decode_request(body)?, call).boxed(),
             Self::MemberGrant => members::grant(ctx, decode_request(body)?, call).boxed(),
+            Self::BlobPut => blobs::put(ctx, decode_request(body)?, call).boxed(),
+            Self::BlobGet => blobs::get(ctx, decode_request(body)?, call).boxed(),
+            Self::BlobStat => blobs::stat(ctx, decode_request(body)?, call).boxed(),
+            Self::BlobDelete => blobs::delete(ctx, decode_request(body)?, call).boxed(),
+            Self::BlobShare => blobs::share(ctx, decode_request(body)?, call).boxed(),
         };
         answering.await
     }

@@ -14,6 +14,7 @@ use agentnet_store::{Store, StoreError};
 use tokio::sync::watch;
 
 use crate::batch_lookup::{AccountIdLoader, AccountLoader, ClaimLoader};
+use crate::blobs::Blobs;
 use crate::capture::{self, Capture};
 use crate::clock::Now;
 use crate::config::RegistryConfig;
@@ -251,6 +252,9 @@ fn compose(
         presence: Arc::new(Presence::new(config.agent_ttl, instance_id, Now::read())),
         identity,
         mailbox: Mailbox::new(&config, &store, Arc::new(notices), client.clone(), is_secure),
+        blobs: members
+            .as_ref()
+            .map(|_| Blobs::new(&config, client.clone(), Arc::clone(&store))),
         task_ledger: TaskLedger::new(&config, &store, Arc::clone(&capture.messages)),
         receipts,
         senders: AccountLoader::new(&store),

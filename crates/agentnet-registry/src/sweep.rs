@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Now;
 use crate::context::Context;
 use crate::tasks::Phase;
-use crate::{oversized, restore_sessions};
+use crate::{blobs, oversized, restore_sessions};
 
 /// Threads that one sweep removes.
 const MAX_PRUNED_THREADS: usize = 500;
@@ -24,6 +24,7 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     let store = ctx.database.retrying();
     let mut failing = false;
     let mut accounts_checked: Option<Instant> = None;
+    let mut blobs_swept: Option<Instant> = None;
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         let now = Now::read();
         ctx.nonces.forget(now.instant);
@@ -52,6 +53,19 @@ pub(crate) async fn run(ctx: Arc<Context>, stop: CancellationToken) {
         {
             tracing::debug!(%error, "profiles cannot be read");
             ctx.pending_lookups.failed();
+        }
+        if ctx.blobs.is_some()
+            && blobs_swept.is_none_or(|at| now.instant.saturating_duration_since(at) >= blobs::sweep::INTERVAL)
+        {
+            blobs_swept = Some(now.instant);
+            let sweeper = Arc::clone(&ctx);
+            ctx.tasks.spawn(Phase::Background, async move {
+                if let Some(blobs) = &sweeper.blobs
+                    && let Err(error) = blobs.sweep(now.time).await
+                {
+                    tracing::debug!(%error, "old blobs cannot be removed");
+                }
+            });
         }
         match retain(&ctx, store.as_ref(), now).await {
             Ok(()) => failing = false,

@@ -45,4 +45,4 @@ mod visibility;
 pub use case_fold::fold_case;
 pub use error::StoreError;
 pub use open::{OpenOptions, TlsMode, open, sqlite_url};
-pub use store::{Accounts, Mailboxes, Members, Messages, Registries, Sessions, Store, Tasks, Threads};
+pub use store::{Accounts, Blobs, Mailboxes, Members, Messages, Registries, Sessions, Store, Tasks, Threads};

@@ -1,5 +1,6 @@
 //! Records of the store (PROTOCOL.md sections 7, 8 and 10).
 
+mod blob;
 mod disk_space;
 mod mailbox;
 mod member;
@@ -11,6 +12,7 @@ use agentnet_protocol::limits::{MAX_NAME_BYTES, TooLarge, check_bytes, check_cap
 use agentnet_protocol::signing_scope::SigningScope;
 use agentnet_protocol::{RawJson, Timestamp};
 
+pub use self::blob::{Blob, BlobShare, BlobUsage, MAX_BLOB_RECEIVERS, OldBlobs};
 pub use self::disk_space::DiskSpace;
 pub use self::mailbox::{
     LeaseEnd, LeaseEnded, LeaseQuery, Leased, LeasedRow, MailboxChoice, MailboxCounts, MailboxEnd, MailboxLimits,

@@ -1,5 +1,6 @@
 //! The store's contract. The tests of `contract/` check each method's documentation on every backend.
 
+mod blobs;
 mod members;
 
 use agentnet_protocol::Timestamp;
@@ -14,6 +15,7 @@ use crate::model::{
     TaskClaimQuery, TaskCreated, TaskParts, TaskQuery, Thread, ThreadQuery, UntoldEnd,
 };
 
+pub use self::blobs::Blobs;
 pub use self::members::Members;
 
 /// Accounts (PROTOCOL.md 7.2, with the decisions of 0.5).
@@ -307,7 +309,7 @@ pub trait Tasks: Send + Sync {
 
 /// All operations on a database.
 #[async_trait]
-pub trait Store: Accounts + Sessions + Messages + Threads + Registries + Mailboxes + Tasks + Members {
+pub trait Store: Accounts + Sessions + Messages + Threads + Registries + Mailboxes + Tasks + Members + Blobs {
     /// A short name of the backend for logs and metrics: `sqlite` or `postgres`.
     fn backend(&self) -> &'static str;
 

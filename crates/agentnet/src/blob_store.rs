@@ -19,7 +19,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! `local` and `network` are the stores, `put` and `get` the calls; `hashing_reader` and `reader` count, hash and report
+//! `local`, `network` and (in secure mode) `registry` are the stores, `put` and `get` the calls; `hashing_reader` and `reader` count, hash and report
 //! progress, `atomic_file` writes files that appear whole, `sweep` removes what a crash has left.
 
 mod agent;
@@ -33,6 +33,7 @@ mod names;
 mod network;
 mod put;
 mod reader;
+mod registry;
 mod settings;
 mod sweep;
 
@@ -46,10 +47,13 @@ use bytes::Bytes;
 use tokio::io::AsyncRead;
 
 use crate::config::error::ConfigError;
+use crate::registry::RegistryClient;
 use local::LocalStore;
+use hashing_reader::{Meter, Source};
 use network::NetworkStore;
 use put::Origin;
 use reader::Found;
+use registry::RegistryStore;
 
 pub use error::BlobError;
 pub use get::GetBlob;
@@ -84,7 +88,53 @@ pub struct BlobStore {
 struct Shared {
     settings: BlobSettings,
     local: LocalStore,
-    network: Option<NetworkStore>,
+    network: Option<Network>,
+}
+
+/// How the network's store is reached.
+enum Network {
+    /// By the object store of JetStream.
+    Bucket(NetworkStore),
+    /// In secure mode, by the registry.
+    Registry(RegistryStore),
+}
+
+impl Network {
+    async fn put(&self, blob: BlobRef, source: Source, meter: Meter) -> Result<BlobRef, BlobError> {
+        match self {
+            Self::Bucket(bucket) => bucket.put(blob, source, meter).await,
+            Self::Registry(registry) => registry.put(blob, source, meter).await,
+        }
+    }
+
+    async fn head(&self, id: &str) -> Result<Option<BlobRef>, BlobError> {
+        match self {
+            Self::Bucket(bucket) => bucket.head(id).await,
+            Self::Registry(registry) => registry.head(id).await,
+        }
+    }
+
+    async fn get(&self, id: &str) -> Result<Found, BlobError> {
+        match self {
+            Self::Bucket(bucket) => bucket.get(id).await,
+            Self::Registry(registry) => registry.get(id).await,
+        }
+    }
+
+    async fn delete(&self, id: &str) -> Result<bool, BlobError> {
+        match self {
+            Self::Bucket(bucket) => bucket.delete(id).await,
+            Self::Registry(registry) => registry.delete(id).await,
+        }
+    }
+
+    async fn sweep(&self, older_than: Duration) -> Result<u64, BlobError> {
+        match self {
+            Self::Bucket(bucket) => bucket.sweep(older_than).await,
+            // The registry sweeps by itself.
+            Self::Registry(_) => Ok(0),
+        }
+    }
 }
 
 impl BlobStore {
@@ -128,15 +178,27 @@ impl BlobStore {
         Self::new(settings).connected_to(client)
     }
 
-    /// The same store with this connection to the network's.
+    /// The same store with this connection to the network's. In secure mode, members reach it by their nodes
+    /// ([`AgentNode::blobs`](crate::AgentNode::blobs)), or by [`by_registry`](Self::by_registry).
     #[must_use]
     pub fn connected_to(&self, client: &Client) -> Self {
-        let settings = self.shared.settings.clone();
+        let network = NetworkStore::new(client, self.shared.settings.clone());
+        self.with_network(Network::Bucket(network))
+    }
+
+    /// The same store, whose network's blobs the registry keeps: so it is in secure mode (PROTOCOL.md section 23.13).
+    #[must_use]
+    pub fn by_registry(&self, registry: &RegistryClient) -> Self {
+        let network = RegistryStore::new(registry.clone(), &self.shared.settings);
+        self.with_network(Network::Registry(network))
+    }
+
+    fn with_network(&self, network: Network) -> Self {
         Self {
             shared: Arc::new(Shared {
                 local: self.shared.local.clone(),
-                network: Some(NetworkStore::new(client, settings.clone())),
-                settings,
+                network: Some(network),
+                settings: self.shared.settings.clone(),
             }),
         }
     }
@@ -232,7 +294,7 @@ impl BlobStore {
         }
     }
 
-    fn connected(&self) -> Result<&NetworkStore, BlobError> {
+    fn connected(&self) -> Result<&Network, BlobError> {
         self.shared.network.as_ref().ok_or(BlobError::NotConnected)
     }
 }

@@ -3,7 +3,7 @@
 use agentnet_protocol::compose::default_thread_id;
 use agentnet_protocol::json::persisted_len;
 use agentnet_protocol::{Envelope, Text, Timestamp, json, thread};
-use agentnet_store::model::{Message, NewMessage};
+use agentnet_store::model::{BlobShare, Message, NewMessage};
 use bytes::Bytes;
 
 use super::proof::Proof;
@@ -22,6 +22,8 @@ pub(crate) struct Captured {
     pub(crate) new: NewMessage,
     /// What it says about a task.
     pub(crate) task: Option<Box<CapturedTask>>,
+    /// The blobs that it names to its receiver, in secure mode.
+    pub(crate) shares: Vec<BlobShare>,
 }
 
 /// Decodes a body. `None` if it is no message: not an object, not readable, or without a message id; and if it names another
@@ -32,9 +34,10 @@ pub(crate) fn captured(body: Bytes, proof: &Proof, received_at: Timestamp, chars
         return None;
     }
     let task = CapturedTask::read(&envelope, received_at);
+    let shares = proof.shares(&envelope);
     let mut new = new_message(envelope, received_at, chars_per_token);
     new.message.issuer = proof.issuer().map(str::to_owned);
-    Some(Captured { new, task })
+    Some(Captured { new, task, shares })
 }
 
 /// Decodes a body, as [`captured`], whatever it says about tasks.

@@ -2,7 +2,11 @@
 
 use agentnet_nats::Issuer;
 use agentnet_protocol::Envelope;
+use agentnet_protocol::permissions::CAPABILITY_PREFIX;
 use agentnet_protocol::subject::{REPLY_PREFIX, Subject, split_issuer};
+use agentnet_store::model::BlobShare;
+
+use crate::blobs;
 
 /// What a subject proves.
 #[derive(Debug, Clone)]
@@ -25,8 +29,8 @@ pub(crate) enum Proof {
 pub(crate) enum Receiver {
     /// To the inbox of an account.
     Account(Box<str>),
-    /// To an agent with a capability.
-    Capability,
+    /// To an agent with this capability.
+    Capability(Box<str>),
     /// To the account that waits for a reply.
     Requester(Box<str>),
 }
@@ -42,7 +46,10 @@ impl Proof {
                 account_id,
                 issuer: Some(_),
             }) => Receiver::Account(account_id.into()),
-            Some(Subject::Capability { issuer: Some(_), .. }) => Receiver::Capability,
+            Some(Subject::Capability {
+                capability,
+                issuer: Some(_),
+            }) => Receiver::Capability(capability.into()),
             Some(Subject::Reply) => match requester(subject) {
                 Some(account_id) => Receiver::Requester(account_id.into()),
                 None => return Self::Missing,
@@ -68,11 +75,26 @@ impl Proof {
         let to = message.to_account_id.as_deref();
         let is_to_receiver = match receiver {
             Receiver::Account(account_id) => to == Some(account_id),
-            Receiver::Capability => to.is_none(),
+            Receiver::Capability(_) => to.is_none(),
             // A sender puts a message that was delivered into the history by its own reply subject (section 11.4).
             Receiver::Requester(account_id) => account_id == issuer || to.is_none_or(|to| *to == **account_id),
         };
         is_to_receiver && message.from_account_id.as_deref() == Some(issuer)
+    }
+
+    /// The blobs that a message names, which its receiver may read from then on (section 23.13).
+    pub(super) fn shares(&self, message: &Envelope) -> Vec<BlobShare> {
+        let Self::Issued { issuer, receiver } = self else {
+            return Vec::new();
+        };
+        let payload = message.payload.get();
+        let to = match receiver {
+            Receiver::Capability(name) => return blobs::shares(payload, issuer, &format!("{CAPABILITY_PREFIX}{name}")),
+            Receiver::Account(account_id) => Some(&**account_id),
+            Receiver::Requester(account_id) if account_id == issuer => message.to_account_id.as_deref(),
+            Receiver::Requester(account_id) => Some(&**account_id),
+        };
+        to.map_or_else(Vec::new, |to| blobs::shares(payload, issuer, to))
     }
 
     /// The account that the broker proves.
@@ -124,5 +146,30 @@ mod tests {
             assert_eq!(proof.vouches_for(&message(from, to)), counts, "{subject} {from} {to:?}");
         }
         assert!(Proof::of(&Issuer::default(), "account.bob.inbox").vouches_for(&message("x", None)));
+    }
+
+    #[test]
+    fn the_receiver_of_a_message_is_named_its_blobs() {
+        let own = Issuer::new(Some("acct_registry_1"));
+        let payload = r#"{"blob_id":"blob_01khzkcw3v04hmasw9nf6yy093"}"#;
+        for (subject, to, receiver) in [
+            ("account.bob.inbox.alice", Some("bob"), Some("bob")),
+            ("agent.capability.chat.alice", None, Some("capability:chat")),
+            ("agentnet.reply.bob.t.1.alice", Some("bob"), Some("bob")),
+            ("agentnet.reply.bob.t.1.alice", None, Some("bob")),
+            ("agentnet.reply.alice.t.nobody.alice", Some("bob"), Some("bob")),
+            ("agentnet.reply.alice.t.nobody.alice", None, None),
+            ("account.bob.inbox", Some("bob"), None),
+        ] {
+            let message = Envelope {
+                payload: agentnet_protocol::RawJson::parse(payload).unwrap(),
+                ..message("alice", to)
+            };
+            let shares = Proof::of(&own, subject).shares(&message);
+            let named = shares.first().map(|share| share.receiver.as_str());
+            assert_eq!((named, shares.len()), (receiver, usize::from(receiver.is_some())), "{subject}");
+            assert!(shares.iter().all(|share| share.from_account == "alice"));
+            assert!(Proof::of(&Issuer::default(), subject).shares(&message).is_empty());
+        }
     }
 }

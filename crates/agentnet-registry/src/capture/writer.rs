@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentnet_nats::Backoff;
-use agentnet_store::model::{Appended, NewMessage, Refused};
+use agentnet_store::model::{Appended, BlobShare, NewMessage, Refused};
 use agentnet_store::{Store, StoreError};
 use async_nats::Client;
 use tokio::time::{sleep, timeout_at};
@@ -89,7 +89,7 @@ impl Writer {
         let mut backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF);
         while !batch.messages.is_empty() {
             let since = Instant::now();
-            match self.store.append_messages(&batch.messages).await {
+            match self.append(batch).await {
                 Ok(appended) => {
                     self.metrics.sample("db.persist_batch", since.elapsed());
                     if std::mem::take(troubled) {
@@ -119,6 +119,16 @@ impl Writer {
                 sleep(backoff.next_delay()).await;
             }
         }
+    }
+
+    /// Stores the messages of a batch; before them, what they name to their receivers: who has a message reads its blobs.
+    async fn append(&self, batch: &Batch) -> Result<Appended, StoreError> {
+        match self.store.share_blobs(&batch.shares).await {
+            Err(error) if error.is_unreachable() => return Err(error),
+            Err(error) => tracing::error!(%error, "receivers of messages cannot read the blobs that they name"),
+            Ok(()) => {}
+        }
+        self.store.append_messages(&batch.messages).await
     }
 
     /// The database is gone for good: messages of the stream are given back, for the next registry.
@@ -207,6 +217,8 @@ struct Batch {
     tickets: Vec<Option<Ticket>>,
     /// What each message says about a task.
     tasks: Vec<Option<Box<CapturedTask>>>,
+    /// The blobs that messages name. Also of messages that are given back: they come again.
+    shares: Vec<BlobShare>,
     bytes: usize,
     room: Vec<tokio::sync::OwnedSemaphorePermit>,
 }
@@ -216,6 +228,7 @@ impl Batch {
         self.bytes += item.bytes;
         self.room.extend(item.room);
         self.messages.push(item.captured.new);
+        self.shares.extend(item.captured.shares);
         self.tasks.push(item.captured.task);
         self.tickets.push(item.ticket);
     }

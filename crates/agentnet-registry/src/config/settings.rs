@@ -1,6 +1,7 @@
 //! The table of settings: from it come the defaults, the environment lookup, the limits, and the flags and `--help` of the
 //! command line.
 
+mod blobs;
 mod secure;
 mod tasks;
 
@@ -347,6 +348,9 @@ pub const SETTINGS: &[Setting] = &[
     tasks::MAX_OPEN,
     tasks::RETENTION_DAYS,
     tasks::CANCEL_GRACE,
+    blobs::MAX_BYTES,
+    blobs::ACCOUNT_MAX_BYTES,
+    blobs::ACCOUNT_MAX,
     Setting {
         variable: "AGENTNET_CAPTURE_STORAGE",
         flag: Some("capture-storage"),

@@ -1,5 +1,6 @@
 //! The store with a timeout on every call, and one of two ways to deal with failures.
 
+mod blobs;
 mod members;
 mod tasks;
 

@@ -15,7 +15,7 @@ pub(super) fn forbidden(sentence: &str) -> RpcError {
 
 impl Call {
     /// The role of the caller, in secure mode.
-    fn role(&self, ctx: &Context) -> Option<Role> {
+    pub(super) fn role(&self, ctx: &Context) -> Option<Role> {
         ctx.members.as_ref()?.role(self.caller.as_deref()?)
     }
 

@@ -14,7 +14,7 @@ use agentnet_protocol::rpc::{MailboxPutReply, MailboxPutRequest, Reply as _, Rpc
 use agentnet_protocol::{Envelope, RawJson};
 use agentnet_store::StoreError;
 
-use super::{Call, failed_with};
+use super::{Call, blob_shares, failed_with};
 use crate::clock::{Now, now_text};
 use crate::context::Context;
 use crate::mailbox::Kept;
@@ -40,6 +40,8 @@ pub(super) async fn put(ctx: &Arc<Context>, request: MailboxPutRequest, call: &C
     if ctx.config.dev_auth {
         verify_sender(ctx, &envelope).await?;
     }
+    let receiver = [storable.account_id()];
+    blob_shares::note(ctx, call, &[envelope.payload.get()], &receiver).await?;
     let message_id = envelope.message_id.to_string();
     if request.direct && is_free(ctx, storable.account_id()).await? {
         return Ok(MailboxPutReply {

@@ -13,6 +13,7 @@
 )]
 
 pub mod accounts;
+pub mod blobs;
 pub mod claims;
 pub mod invites;
 pub mod keys;
@@ -69,6 +70,14 @@ macro_rules! contract_cases {
                 names_and_capabilities_beyond_their_bounds_are_refused
                 accounts_of_many_usernames
                 accounts_of_many_ids
+            ]
+            blobs: [
+                a_blob_grows_until_it_is_complete
+                a_piece_is_added_once
+                what_an_account_has_is_counted
+                it_is_known_to_whom_a_blob_was_named
+                one_account_names_a_blob_to_a_bounded_number
+                old_blobs_are_found
             ]
             claims: [
                 a_new_account_holds_what_was_claimed
@@ -308,6 +317,7 @@ mod tests {
     fn every_case_is_listed() {
         let sources = [
             ("accounts", include_str!("accounts.rs")),
+            ("blobs", include_str!("blobs.rs")),
             ("claims", include_str!("claims.rs")),
             ("invites", include_str!("invites.rs")),
             ("keys", include_str!("keys.rs")),

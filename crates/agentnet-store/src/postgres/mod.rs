@@ -7,6 +7,7 @@
 mod account_row;
 mod accounts;
 mod backfill;
+mod blobs;
 mod claims;
 mod connect;
 mod error;

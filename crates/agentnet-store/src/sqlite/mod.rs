@@ -5,6 +5,7 @@
 //! locked exclusively: other processes may read it.
 
 mod accounts;
+mod blobs;
 mod connect;
 mod error;
 mod file;

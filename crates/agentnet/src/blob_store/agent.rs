@@ -41,7 +41,10 @@ impl AgentNode {
         match self.session() {
             Ok(session) => session
                 .blobs
-                .get_or_init(|| new().connected_to(&session.publisher.client))
+                .get_or_init(|| match session.publisher.issuer.account_id() {
+                    Some(_) => new().by_registry(&session.registry),
+                    None => new().connected_to(&session.publisher.client),
+                })
                 .clone(),
             Err(_) => new(),
         }

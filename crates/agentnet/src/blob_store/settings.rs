@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use agentnet_protocol::blob::{LOCAL_STORAGE, NATS_OBJECT_STORAGE};
+use agentnet_protocol::blob::{DEFAULT_BUCKET, LOCAL_STORAGE, NATS_OBJECT_STORAGE};
 
 use crate::config::error::ConfigError;
 
@@ -73,7 +73,7 @@ impl Default for BlobSettings {
         Self {
             dir: PathBuf::from(".agentnet_blobs"),
             storage: BlobStorage::default(),
-            bucket: "agentnet_blobs".to_owned(),
+            bucket: DEFAULT_BUCKET.to_owned(),
             replicas: 1,
             memory_limit: 64 << 20,
             stall_timeout: Duration::from_secs(30),

@@ -3,11 +3,12 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use agentnet_protocol::Timestamp;
+use agentnet_protocol::{RawJson, Timestamp};
 use agentnet_protocol::rpc::{RpcError, TaskCancelRequest, TaskInputRequest, TaskRetryRequest};
 use agentnet_protocol::task::error;
 use agentnet_store::model::{Task, TaskChange, TaskChanged, TaskRefusal};
 
+use super::super::{Call, blob_shares};
 use super::size::{self, Share};
 use super::{authorize, batch_failed, describe_one, find, new_request_id, refused, store_failed, task_reply};
 use crate::clock::Now;
@@ -84,10 +85,16 @@ async fn cancel_parts(ctx: &Context, task_id: &str, cancel: impl Fn(String) -> T
 }
 
 /// The answer to a worker that waits for one.
-pub(in crate::rpc) async fn input(ctx: &Arc<Context>, request: TaskInputRequest) -> Result<String, RpcError> {
+pub(in crate::rpc) async fn input(
+    ctx: &Arc<Context>,
+    request: TaskInputRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     authorize(ctx, &request).await?;
     size::check(ctx, "the answer", Share::Quarter, [], request.payload.as_ref())?;
     permitted(ctx, &request.account_id, &request.task_id).await?;
+    let named = [request.payload.as_ref().map(RawJson::get)];
+    blob_shares::note_of_task(ctx, call, &named, &request.task_id).await?;
     let input = TaskChange::Input {
         payload: request.payload,
         account_id: request.account_id,

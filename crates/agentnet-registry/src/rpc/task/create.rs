@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use agentnet_protocol::RawJson;
 use agentnet_protocol::ids::valid_account_id;
 use agentnet_protocol::rpc::{Reply as _, RpcError, TaskCreateReply, TaskCreateRequest, TaskSnapshot};
 use agentnet_protocol::task::error;
 use agentnet_store::model::{Task, TaskCreated, TaskDelivery, TaskTarget};
 
 use super::size::{self, Share};
+use super::super::{Call, blob_shares};
 use super::{authorize, batch_failed, describe_changed, describe_one, fit_task, refused, store_failed};
 use crate::clock::{Now, now_text};
 use crate::context::Context;
@@ -15,7 +17,11 @@ use crate::task_ledger::ancestry;
 use crate::task_ledger::content::{self, ContentError};
 
 /// Stores a task, or finds the one that was stored for the same request.
-pub(in crate::rpc) async fn create(ctx: &Arc<Context>, request: TaskCreateRequest) -> Result<String, RpcError> {
+pub(in crate::rpc) async fn create(
+    ctx: &Arc<Context>,
+    request: TaskCreateRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     authorize(ctx, &request).await?;
     // Events are published on a subject with this id.
     if !valid_account_id(&request.account_id) {
@@ -23,6 +29,9 @@ pub(in crate::rpc) async fn create(ctx: &Arc<Context>, request: TaskCreateReques
     }
     check_size(ctx, &request)?;
     let target = content::target(&request.to).ok_or_else(|| invalid(ContentError::To))?;
+    let named = [Some(request.text.as_str()), request.payload.as_ref().map(RawJson::get)];
+    let named: Vec<&str> = named.into_iter().flatten().collect();
+    blob_shares::note(ctx, call, &named, &[&blob_shares::receiver(&target)]).await?;
     let delivery = delivery(ctx, &target).await?;
     let parent = request.parent_task_id.clone().unwrap_or_default();
     let task = content::requested(request, delivery, Now::read().time).map_err(invalid)?;

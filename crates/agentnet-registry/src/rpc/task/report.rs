@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use agentnet_protocol::RawJson;
 use agentnet_protocol::limits::MAX_NAME_BYTES;
 use agentnet_protocol::rpc::{
     Reply as _, RpcError, TaskFinishReply, TaskFinishRequest, TaskHeartbeat, TaskHeartbeatReply, TaskHeartbeatRequest,
@@ -10,6 +11,7 @@ use agentnet_protocol::rpc::{
 use agentnet_protocol::task::{MAX_CHECKPOINT_BYTES, MAX_TEXT_BYTES, TaskState, error};
 use agentnet_store::model::{Attempt, Finish, Progress, Task, TaskChange, TaskChanged, TaskRefusal};
 
+use super::super::{Call, blob_shares};
 use super::size::{self, Share};
 use super::{authorize, batch_failed, new_request_id, refused};
 use crate::batch_lookup::Loaded;
@@ -20,8 +22,16 @@ use crate::context::Context;
 const NOT_FOUND: &str = "not_found";
 
 /// A session is still at its tasks.
-pub(in crate::rpc) async fn heartbeat(ctx: &Arc<Context>, request: TaskHeartbeatRequest) -> Result<String, RpcError> {
+pub(in crate::rpc) async fn heartbeat(
+    ctx: &Arc<Context>,
+    request: TaskHeartbeatRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     authorize(ctx, &request).await?;
+    for item in &request.items {
+        let checkpoint = item.checkpoint.as_ref().map(RawJson::get);
+        blob_shares::note_of_task(ctx, call, &[checkpoint], &item.task_id).await?;
+    }
     let mut asked = Vec::with_capacity(request.items.len());
     let mut changes = Vec::with_capacity(request.items.len());
     for mut item in request.items {
@@ -118,8 +128,14 @@ fn result(outcome: Loaded<TaskChanged>, problem: Option<String>) -> TaskHeartbea
 }
 
 /// A worker has finished, needs something, or gives the task back.
-pub(in crate::rpc) async fn finish(ctx: &Arc<Context>, request: TaskFinishRequest) -> Result<String, RpcError> {
+pub(in crate::rpc) async fn finish(
+    ctx: &Arc<Context>,
+    request: TaskFinishRequest,
+    call: &Call,
+) -> Result<String, RpcError> {
     authorize(ctx, &request).await?;
+    let named = [request.text.as_deref(), request.result.as_ref().map(RawJson::get)];
+    blob_shares::note_of_task(ctx, call, &named, &request.task_id).await?;
     size::check(ctx, "the result", Share::Half, [], request.result.as_ref())?;
     let change = TaskChange::Finish {
         attempt: Attempt {

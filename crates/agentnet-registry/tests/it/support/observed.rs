@@ -1,5 +1,6 @@
 //! A real store whose calls can be counted, and that can be cut off.
 
+mod blobs;
 mod members;
 mod tasks;
 
