@@ -21,10 +21,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_protocol::rpc::{
-    BlobDeleteRequest, BlobGetRequest, BlobPutRequest, BlobShareRequest, BlobStatRequest, EnrollRequest, ListRequest, MailboxAckRequest, MailboxActionRequest, MailboxExtendRequest, MailboxLeaseRequest,
-    MailboxListRequest, MailboxPutRequest, MailboxStatusRequest, MemberGrantRequest, MemberInviteRequest,
-    MemberListRequest, MemberRevokeRequest, MessageSearchRequest, MetricsRequest, ProfileRequest, RegisterRequest,
-    Request, ResolveAccountRequest, ResolveKeyRequest, RotateKeyRequest, RpcError, SearchRequest, TaskCancelRequest,
+    BlobDeleteRequest, BlobGetRequest, BlobPutRequest, BlobShareRequest, BlobStatRequest, EnrollRequest, ListRequest,
+    MailboxAckRequest, MailboxActionRequest, MailboxExtendRequest, MailboxLeaseRequest, MailboxListRequest,
+    MailboxPutRequest, MailboxStatusRequest, MemberGrantRequest, MemberInviteRequest, MemberListRequest,
+    MemberRevokeRequest, MessageSearchRequest, MetricsRequest, ProfileRequest, RegisterRequest, Request,
+    ResolveAccountRequest, ResolveKeyRequest, RotateKeyRequest, RpcError, SearchRequest, TaskCancelRequest,
     TaskClaimRequest, TaskCreateRequest, TaskEventsRequest, TaskFinishRequest, TaskHeartbeatRequest, TaskInputRequest,
     TaskListRequest, TaskRetryRequest, TaskStatusRequest, ThreadListRequest, ThreadMessagesRequest,
     ThreadStatusRequest, decode_request, decode_request_or_default,

@@ -48,8 +48,8 @@ use tokio::io::AsyncRead;
 
 use crate::config::error::ConfigError;
 use crate::registry::RegistryClient;
-use local::LocalStore;
 use hashing_reader::{Meter, Source};
+use local::LocalStore;
 use network::NetworkStore;
 use put::Origin;
 use reader::Found;

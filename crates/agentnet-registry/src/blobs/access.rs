@@ -122,7 +122,11 @@ mod tests {
             // An account is none with a capability's name.
             (&[("owner", "vision")], "seer", false),
         ] {
-            assert_eq!(is_reader("owner", &shares(given), account, has), reads, "{given:?} {account}");
+            assert_eq!(
+                is_reader("owner", &shares(given), account, has),
+                reads,
+                "{given:?} {account}"
+            );
         }
     }
 

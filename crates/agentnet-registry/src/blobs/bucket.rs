@@ -116,7 +116,12 @@ impl Bucket {
         let found = match near {
             Ok(piece) => Some(piece),
             // A replica may be behind, and a bucket without direct reads does not answer: the leader knows.
-            Err(error) if matches!(error.kind(), DirectGetErrorKind::NotFound | DirectGetErrorKind::TimedOut) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    DirectGetErrorKind::NotFound | DirectGetErrorKind::TimedOut
+                ) =>
+            {
                 match stream.get_first_raw_message_by_subject(&subject, from).await {
                     Ok(piece) => Some(piece),
                     Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => None,
@@ -309,12 +314,19 @@ mod tests {
         let entry = read_entry("b", text.to_string().as_bytes()).unwrap();
         assert_eq!(entry.object, "N1");
         assert_eq!(
-            (entry.reference.blob_id.as_str(), entry.reference.size, entry.reference.filename.as_deref()),
+            (
+                entry.reference.blob_id.as_str(),
+                entry.reference.size,
+                entry.reference.filename.as_deref()
+            ),
             ("b", 3, Some("a.png"))
         );
         assert_eq!(entry.reference.sha256, Some("07".repeat(32)));
         let plain = read_entry("b", br#"{"nuid":"N1","size":3}"#).unwrap();
-        assert_eq!((plain.reference.storage.as_str(), plain.reference.sha256), ("nats_object", None));
+        assert_eq!(
+            (plain.reference.storage.as_str(), plain.reference.sha256),
+            ("nats_object", None)
+        );
         for none in [
             &b"{"[..],
             b"{}",

@@ -167,7 +167,11 @@ mod tests {
             };
             let shares = Proof::of(&own, subject).shares(&message);
             let named = shares.first().map(|share| share.receiver.as_str());
-            assert_eq!((named, shares.len()), (receiver, usize::from(receiver.is_some())), "{subject}");
+            assert_eq!(
+                (named, shares.len()),
+                (receiver, usize::from(receiver.is_some())),
+                "{subject}"
+            );
             assert!(shares.iter().all(|share| share.from_account == "alice"));
             assert!(Proof::of(&Issuer::default(), subject).shares(&message).is_empty());
         }

@@ -19,7 +19,11 @@ pub(super) async fn note(ctx: &Context, call: &Call, texts: &[&str], receivers: 
     };
     let mut shares: Vec<BlobShare> = Vec::new();
     for text in texts {
-        shares.extend(receivers.iter().flat_map(|receiver| blobs::shares(text, caller, receiver)));
+        shares.extend(
+            receivers
+                .iter()
+                .flat_map(|receiver| blobs::shares(text, caller, receiver)),
+        );
     }
     ctx.store.share_blobs(&shares).await.map_err(failed(STORE_FAILED))
 }

@@ -11,8 +11,8 @@ use agentnet_protocol::rpc::{
     BlobShareReply, BlobShareRequest, BlobStatReply, BlobStatRequest, MAX_BLOB_CHUNK_BYTES, Reply as _, RpcError,
     blob_error_code as code,
 };
-use agentnet_store::model::{Blob, BlobShare};
 use agentnet_store::StoreError;
+use agentnet_store::model::{Blob, BlobShare};
 use bytes::Bytes;
 use sha2::digest::common::hazmat::SerializableState;
 use sha2::{Digest as _, Sha256};
@@ -48,7 +48,10 @@ fn store_failed(error: StoreError) -> RpcError {
 
 fn unavailable(error: BucketError) -> RpcError {
     tracing::warn!(%error, "the object store of the NATS server fails");
-    refused(code::UNAVAILABLE, "the object store of the NATS server does not answer; try again later")
+    refused(
+        code::UNAVAILABLE,
+        "the object store of the NATS server does not answer; try again later",
+    )
 }
 
 /// A place among those that move pieces.
@@ -111,11 +114,15 @@ async fn begin(ctx: &Context, blobs: &Blobs, caller: &str, call: &Call) -> Resul
     let usage = blobs.store.blob_usage(caller).await.map_err(store_failed)?;
     let (max_blobs, max_bytes) = (ctx.config.blob_account_max, ctx.config.blob_account_max_bytes);
     let over = match usage {
-        usage if usage.open >= MAX_OPEN => Some(format!("{MAX_OPEN} blobs that are not complete; complete or delete one")),
-        usage if usage.blobs >= max_blobs => Some(format!("{max_blobs} blobs (AGENTNET_BLOB_ACCOUNT_MAX); delete some")),
-        usage if usage.bytes >= max_bytes => {
-            Some(format!("blobs of {max_bytes} bytes (AGENTNET_BLOB_ACCOUNT_MAX_BYTES); delete some"))
+        usage if usage.open >= MAX_OPEN => Some(format!(
+            "{MAX_OPEN} blobs that are not complete; complete or delete one"
+        )),
+        usage if usage.blobs >= max_blobs => {
+            Some(format!("{max_blobs} blobs (AGENTNET_BLOB_ACCOUNT_MAX); delete some"))
         }
+        usage if usage.bytes >= max_bytes => Some(format!(
+            "blobs of {max_bytes} bytes (AGENTNET_BLOB_ACCOUNT_MAX_BYTES); delete some"
+        )),
         _ => None,
     };
     if let Some(over) = over {
@@ -165,7 +172,11 @@ async fn add(ctx: &Context, blobs: &Blobs, blob: Blob, chunk: i64, piece: Bytes)
     let after = u64::try_from(blob.last_sequence).unwrap_or_default();
     let stored = match blobs.bucket.append(&blob.object, after, piece.clone()).await {
         // It may have been stored for a request that was not answered.
-        Err(BucketError::NotNext) => blobs.bucket.find(&blob.object, after, &piece).await.map_err(unavailable)?,
+        Err(BucketError::NotNext) => blobs
+            .bucket
+            .find(&blob.object, after, &piece)
+            .await
+            .map_err(unavailable)?,
         stored => Some(stored.map_err(unavailable)?),
     };
     let Some(sequence) = stored else {
@@ -186,7 +197,11 @@ async fn add(ctx: &Context, blobs: &Blobs, blob: Blob, chunk: i64, piece: Bytes)
     let known = blobs.store.blob(&next.blob_id).await.map_err(store_failed)?;
     let Some(known) = known else {
         // It was removed meanwhile, and the piece came behind that.
-        blobs.bucket.remove(&next.blob_id, &next.object).await.map_err(unavailable)?;
+        blobs
+            .bucket
+            .remove(&next.blob_id, &next.object)
+            .await
+            .map_err(unavailable)?;
         return Err(RpcError::NOT_FOUND);
     };
     match known.chunks == next.chunks && known.reference.is_none() {
@@ -199,7 +214,12 @@ async fn add(ctx: &Context, blobs: &Blobs, blob: Blob, chunk: i64, piece: Bytes)
 fn hash_of(blob: &Blob) -> Result<Sha256, RpcError> {
     let state = blob.hash.as_slice().try_into().ok();
     let hash = state.and_then(|state| Sha256::deserialize(state).ok());
-    hash.ok_or_else(|| refused(code::DAMAGED, "another version of the registry has begun it; put it again"))
+    hash.ok_or_else(|| {
+        refused(
+            code::DAMAGED,
+            "another version of the registry has begun it; put it again",
+        )
+    })
 }
 
 /// Completes a blob whose size and hash are those of its pieces; one that is complete stays as it is.
@@ -230,7 +250,10 @@ async fn complete(blobs: &Blobs, blob: &mut Blob, end: BlobEnd) -> Result<(), Rp
     let completed = blobs.bucket.complete(&blob.object, blob.chunks, &reference).await;
     completed.map_err(unavailable)?;
     let reference = reference.to_payload();
-    let noted = blobs.store.complete_blob(&blob.blob_id, blob.chunks, &reference, now).await;
+    let noted = blobs
+        .store
+        .complete_blob(&blob.blob_id, blob.chunks, &reference, now)
+        .await;
     match noted.map_err(store_failed)? {
         true => {
             blob.reference = Some(reference);
@@ -280,7 +303,9 @@ async fn readable(ctx: &Context, blobs: &Blobs, blob_id: &str, call: &Call) -> R
         }
         (None, _) if reads_everything && blob::valid_id(blob_id) => {
             let entry = blobs.bucket.entry(blob_id).await.map_err(unavailable)?;
-            entry.map(|entry| Readable::Unowned(Box::new(entry))).ok_or(RpcError::NOT_FOUND)
+            entry
+                .map(|entry| Readable::Unowned(Box::new(entry)))
+                .ok_or(RpcError::NOT_FOUND)
         }
         _ => Err(RpcError::NOT_FOUND),
     }

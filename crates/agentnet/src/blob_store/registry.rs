@@ -50,12 +50,7 @@ impl RegistryStore {
     }
 
     /// Stores a blob; id, time, size and hash are filled in.
-    pub(crate) async fn put(
-        &self,
-        blob: BlobRef,
-        mut source: Source,
-        mut meter: Meter,
-    ) -> Result<BlobRef, BlobError> {
+    pub(crate) async fn put(&self, blob: BlobRef, mut source: Source, mut meter: Meter) -> Result<BlobRef, BlobError> {
         let begun = self.call(&BlobPutRequest::default()).await;
         let begun = begun.map_err(|error| failed("begin a blob", &error))?;
         let mut upload = Upload {

@@ -5,6 +5,7 @@ import { decodeAgentInfo, integerOr, writeAgentInfo } from "./agent-info.js";
 import { parseSigningScope, type RotateKeyRequest } from "./auth.js";
 import { DecodeError, present } from "./decode.js";
 import { MAILBOX_PULL } from "./mailbox.js";
+import { blobDelete, blobGet, blobPut, blobShare, blobStat } from "./rpc-blobs.js";
 import { notEmpty, optInt, rpc } from "./rpc-call.js";
 import {
   mailboxAck,
@@ -295,4 +296,9 @@ export const RPC = {
   taskStatus,
   taskList,
   taskEvents,
+  blobPut,
+  blobGet,
+  blobStat,
+  blobDelete,
+  blobShare,
 } as const;

@@ -36,6 +36,11 @@ export const REGISTRY_SUBJECTS = {
   taskStatus: "registry.task_status",
   taskList: "registry.task_list",
   taskEvents: "registry.task_events",
+  blobPut: "registry.blob_put",
+  blobGet: "registry.blob_get",
+  blobStat: "registry.blob_stat",
+  blobDelete: "registry.blob_delete",
+  blobShare: "registry.blob_share",
 } as const;
 
 /** Prefix of the inboxes of this package's connections; never in the history. */

@@ -8,6 +8,7 @@ import { after, before, test } from "node:test";
 import {
   AgentNetClient,
   type AgentNode,
+  BlobNotFoundError,
   ConnectError,
   type Context,
   DeliveryError,
@@ -98,6 +99,34 @@ test("TypeScript talks with TypeScript: receipts, requests, the mailbox", async 
   await late.start();
   const message = await within("the kept message", got.promise);
   assert.deepEqual([message.text, message.fromAccountId], ["for later", alice.record.account_id]);
+});
+
+test("the registry keeps blobs for members", async () => {
+  const blobs = { storage: "nats_object" } as const;
+  const [putter, getter, stranger] = [
+    network.node(await network.member("putter"), { blobs }),
+    network.node(await network.member("getter"), { blobs }),
+    network.node(mallory, { blobs }),
+  ];
+  const got = new Gate<Uint8Array>();
+  getter.onMessage(async (message, context) => {
+    const blob = message.blobRef();
+    if (blob !== undefined) got.open(await context.node.blobs.getBytes(blob));
+  });
+  await Promise.all([putter.start(), getter.start(), stranger.start()]);
+  const bytes = Uint8Array.from({ length: 300_001 }, (_, at) => at % 251);
+  const blob = await putter.blobs.putBytes(bytes, { filename: "a.png", metadata: { k: 1 } });
+  assert.deepEqual([blob.storage, blob.size, blob.mimeType], ["nats_object", bytes.length, "image/png"]);
+  assert.deepEqual(await putter.blobs.head(blob), blob);
+  await putter.sendBlobRef("@getter", blob);
+  assert.deepEqual(await within("the blob", got.promise), bytes);
+  await assert.rejects(stranger.blobs.getBytes(blob), BlobNotFoundError);
+  assert.equal(await stranger.blobs.delete(blob), false);
+  await assert.rejects(getter.blobs.delete(blob), /forbidden: /);
+  assert.equal(await putter.blobs.delete(blob), true);
+  assert.equal(await putter.blobs.head(blob), undefined);
+  const empty = await putter.blobs.putBytes("");
+  assert.equal(await putter.blobs.getText(empty), "");
 });
 
 test("a target that is not there is told at once", async () => {

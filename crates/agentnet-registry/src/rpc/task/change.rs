@@ -3,9 +3,9 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use agentnet_protocol::{RawJson, Timestamp};
 use agentnet_protocol::rpc::{RpcError, TaskCancelRequest, TaskInputRequest, TaskRetryRequest};
 use agentnet_protocol::task::error;
+use agentnet_protocol::{RawJson, Timestamp};
 use agentnet_store::model::{Task, TaskChange, TaskChanged, TaskRefusal};
 
 use super::super::{Call, blob_shares};

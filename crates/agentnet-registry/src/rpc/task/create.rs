@@ -8,8 +8,8 @@ use agentnet_protocol::rpc::{Reply as _, RpcError, TaskCreateReply, TaskCreateRe
 use agentnet_protocol::task::error;
 use agentnet_store::model::{Task, TaskCreated, TaskDelivery, TaskTarget};
 
-use super::size::{self, Share};
 use super::super::{Call, blob_shares};
+use super::size::{self, Share};
 use super::{authorize, batch_failed, describe_changed, describe_one, fit_task, refused, store_failed};
 use crate::clock::{Now, now_text};
 use crate::context::Context;

@@ -37,6 +37,11 @@ impl SecureNetwork {
 
     /// With further lines in the configuration of nats-server.
     pub(crate) async fn start_with(config: &str) -> Self {
+        Self::start_configured(config, |_| {}).await
+    }
+
+    /// With other settings of the registry too.
+    pub(crate) async fn start_configured(config: &str, change: impl FnOnce(&mut RegistryConfig)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let users = folder.path().join("users.conf");
         let mut identity = MemberIdentity::generate(
@@ -77,11 +82,12 @@ impl SecureNetwork {
         let store = agentnet_store::open(&database.url(), &OpenOptions::default())
             .await
             .unwrap();
-        let config = RegistryConfig {
+        let mut config = RegistryConfig {
             nats_url: format!("identity:{}", file.display()),
             authority: Some(Authority::file(users, pid)),
             ..RegistryConfig::default()
         };
+        change(&mut config);
         let registry = Registry::start(config, Arc::clone(&store)).await.unwrap();
         Self {
             registry,
@@ -90,6 +96,13 @@ impl SecureNetwork {
             _database: database,
             folder,
         }
+    }
+
+    /// A connection with the registry's own credential.
+    pub(crate) async fn as_registry(&self) -> Client {
+        let file = self.folder.path().join("registry.json");
+        let url = format!("identity:{}", file.display());
+        agentnet::connect(&url, "test").await.unwrap()
     }
 
     /// A member, whose identity is in a file.

@@ -12,8 +12,11 @@ export function blobStoreOf(session: Session | undefined, settings: BlobOptions)
   let store = bySession.get(session);
   if (store === undefined) {
     const { connection, logger, ended, closers } = session;
+    // In secure mode, agents have no rights of the object store.
+    const registry = connection.issuer.isSecure ? session.registry : undefined;
     store = new BlobStore(settings, {
       connection,
+      registry,
       logger,
       ended,
       onClose: (giveUp) => {

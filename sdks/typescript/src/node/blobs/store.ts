@@ -8,12 +8,14 @@ import { optionsOf } from "../checks.js";
 import { Connection } from "../connection.js";
 import { BlobError, InvalidArgumentError } from "../errors.js";
 import { type Logger, SILENT_LOGGER } from "../logger.js";
+import type { RegistryClient } from "../registry-client.js";
 import { throwIfAborted } from "../waits.js";
 import { type BlobProgress, type BlobSource, checkedBytes, type FoundBlob, Meter, ofBytes } from "./bytes.js";
 import { fileError, invalidId } from "./errors.js";
 import { LocalStore, requireFiles, StagedFile } from "./local.js";
 import { mimeTypeOf, shownName } from "./names.js";
 import { ObjectStore } from "./object-store.js";
+import { RegistryStore } from "./registry-store.js";
 import { type BlobOptions, type BlobSettings, resolveBlobSettings, storageOfReference } from "./settings.js";
 import { upload } from "./upload.js";
 
@@ -51,6 +53,8 @@ export interface OpenBlob extends AsyncIterable<Uint8Array> {
 /** What a store with a connection knows of its node. */
 export interface StoreSurroundings {
   readonly connection: Connection;
+  /** In secure mode, the registry keeps what is in the network's store. */
+  readonly registry?: RegistryClient | undefined;
   readonly logger: Logger;
   /** Is aborted when nothing more can be sent. */
   readonly ended?: AbortSignal | undefined;
@@ -76,7 +80,7 @@ export class BlobStore {
   /** The settings of this store. */
   readonly settings: BlobSettings;
   readonly #local: LocalStore;
-  readonly #network: ObjectStore | undefined;
+  readonly #network: ObjectStore | RegistryStore | undefined;
   readonly #surroundings: StoreSurroundings | undefined;
 
   /**
@@ -93,7 +97,11 @@ export class BlobStore {
       "logger" in connection
         ? connection
         : { connection: Connection.on(connection, SILENT_LOGGER), logger: SILENT_LOGGER };
-    this.#network = new ObjectStore(this.#surroundings.connection, this.settings);
+    const { registry } = this.#surroundings;
+    this.#network =
+      registry === undefined
+        ? new ObjectStore(this.#surroundings.connection, this.settings)
+        : new RegistryStore(registry, this.settings);
   }
 
   /** A store in this directory. */
@@ -235,7 +243,7 @@ export class BlobStore {
   }
 
   async #upload(
-    network: ObjectStore,
+    network: ObjectStore | RegistryStore,
     blob: BlobRef,
     source: BlobSource,
     meter: Meter,
@@ -245,11 +253,15 @@ export class BlobStore {
     const abort = new AbortController();
     const onAbort = (): void => abort.abort(given?.reason);
     given?.addEventListener("abort", onAbort, { once: true });
-    const stored = upload(network, blob, source, meter, {
+    const how = {
       signal: abort.signal,
       ended: surroundings?.ended,
-      warn: (message, fields) => surroundings?.logger.warn(message, fields),
-    });
+      warn: (message: string, fields: Readonly<Record<string, unknown>>) => surroundings?.logger.warn(message, fields),
+    };
+    const stored =
+      network instanceof RegistryStore
+        ? network.put(blob, source, meter, how)
+        : upload(network, blob, source, meter, how);
     const forget = surroundings?.onClose?.(async () => {
       abort.abort(
         new BlobError("the node was closed while the blob was being stored", { code: "blob_connection_lost" }),
@@ -282,7 +294,7 @@ export class BlobStore {
     return storage === "local_fs";
   }
 
-  #connected(): ObjectStore {
+  #connected(): ObjectStore | RegistryStore {
     if (this.#network !== undefined) return this.#network;
     throw new BlobError("the network's object store needs a connection: start the node first", {
       code: "blob_not_connected",
