@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use agentnet::{AgentNode, Limits, RawJson, json};
+use agentnet::protocol::signature::SigningKey;
+use agentnet::{AgentBuilder, AgentNode, Limits, RawJson, json};
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
@@ -19,6 +20,8 @@ pub(crate) struct MessageReceiver {
     pub(crate) username: String,
     /// How long message ids are remembered.
     pub(crate) dedupe: Duration,
+    /// Whether it signs and checks signatures.
+    pub(crate) signs: bool,
 }
 
 /// Sends messages or requests to the receiver.
@@ -27,6 +30,8 @@ pub(crate) struct MessageSender {
     pub(crate) url: String,
     /// The receiver's username.
     pub(crate) receiver: String,
+    /// Whether it signs and checks signatures.
+    pub(crate) signs: bool,
 }
 
 /// The measured operation.
@@ -45,10 +50,9 @@ impl WorkerTask for MessageReceiver {
     async fn run(self, io: &mut WorkerIo) -> Result<(), Failure> {
         let handled = Arc::new(AtomicU64::new(0));
         let count = handled.clone();
-        let node = AgentNode::builder("bench_receiver")
+        let node = identified(AgentNode::builder("bench_receiver"), self.signs)
             .username(self.username)
             .nats_url(self.url)
-            .ignore_environment()
             .limits(raise_limits)
             .limits(|limits| limits.dedupe_ttl = self.dedupe)
             .on_message(move |message, context| {
@@ -75,10 +79,9 @@ impl WorkerTask for MessageSender {
     const NAME: &'static str = "message_sender";
 
     async fn run(self, io: &mut WorkerIo) -> Result<(), Failure> {
-        let node = AgentNode::builder("bench_sender")
-            .username(format!("sender_to_{}", self.receiver))
+        let node = identified(AgentNode::builder("bench_sender"), self.signs)
+            .username(sender_to(&self.receiver))
             .nats_url(self.url)
-            .ignore_environment()
             .limits(raise_limits)
             .start()
             .await?;
@@ -100,6 +103,20 @@ impl WorkerTask for MessageSender {
         }
         node.close().await;
         Ok(())
+    }
+}
+
+/// The username of the agent that sends to this receiver.
+pub(crate) fn sender_to(receiver: &str) -> String {
+    format!("sender_to_{receiver}")
+}
+
+/// Without settings of the environment; one that signs has a new key.
+fn identified(node: AgentBuilder, signs: bool) -> AgentBuilder {
+    let node = node.ignore_environment();
+    match signs {
+        true => node.signing_key(SigningKey::from_seed(&rand::random())),
+        false => node,
     }
 }
 

@@ -12,7 +12,9 @@ use crate::measurement::{Measurement, markdown, table};
 use crate::rpc::Population;
 use crate::runtime_flavor::RuntimeFlavor;
 use crate::settings::Settings;
-use crate::{Failure, footprint, growth, hello, history, ingest, messages, raw, receiver, register, rpc, start};
+use crate::{
+    Failure, footprint, growth, hello, history, ingest, messages, raw, receiver, register, rpc, secure, start,
+};
 
 /// Benchmarks of agentnet, each beside the raw limit of NATS or the database. Use a release build on a quiet machine.
 #[derive(Debug, Parser)]
@@ -30,6 +32,8 @@ pub(crate) enum Command {
     Send(Settings),
     /// Requests and replies between two agents
     Request(Settings),
+    /// What the secure mode costs: messages and requests beside a network with a token, in alternating rounds
+    Secure(Settings),
     /// Whether the cost of a message grows with the number of messages received
     Receiver {
         #[command(flatten)]
@@ -128,6 +132,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             Command::Raw(settings) => (settings.clone(), raw::run(&settings).await?),
             Command::Send(settings) => (settings.clone(), messages::send(&settings).await?),
             Command::Request(settings) => (settings.clone(), messages::request(&settings).await?),
+            Command::Secure(settings) => (settings.clone(), secure::run(&settings).await?),
             Command::Receiver { settings, messages } => (settings.clone(), receiver::run(&settings, messages).await?),
             Command::Ingest {
                 settings,

@@ -28,6 +28,7 @@ mod rpc;
 mod rpc_caller;
 mod run;
 mod runtime_flavor;
+mod secure;
 mod sessions;
 mod settings;
 mod start;

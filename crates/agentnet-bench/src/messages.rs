@@ -25,6 +25,23 @@ struct Targets {
     rate: f64,
 }
 
+/// The URLs of the two agents: on a network in secure mode, each has its own identity.
+#[derive(Debug)]
+pub(crate) struct PairUrls {
+    pub(crate) receiver: String,
+    pub(crate) sender: String,
+}
+
+impl PairUrls {
+    /// One URL for both.
+    pub(crate) fn same(url: &str) -> Self {
+        Self {
+            receiver: url.to_owned(),
+            sender: url.to_owned(),
+        }
+    }
+}
+
 /// A sending and a receiving agent on a network.
 #[derive(Debug)]
 pub(crate) struct AgentPair {
@@ -44,14 +61,27 @@ impl AgentPair {
         flavor: RuntimeFlavor,
         dedupe: Duration,
     ) -> Result<Self, Failure> {
+        Self::start_with(username, PairUrls::same(url), flavor, dedupe, false).await
+    }
+
+    /// The same, where each agent has a URL of its own; both may sign.
+    pub(crate) async fn start_with(
+        username: &str,
+        urls: PairUrls,
+        flavor: RuntimeFlavor,
+        dedupe: Duration,
+        signs: bool,
+    ) -> Result<Self, Failure> {
         let receiver = agents::MessageReceiver {
-            url: url.to_owned(),
+            url: urls.receiver,
             username: username.to_owned(),
             dedupe,
+            signs,
         };
         let sender = agents::MessageSender {
-            url: url.to_owned(),
+            url: urls.sender,
             receiver: username.to_owned(),
+            signs,
         };
         let receiver = Worker::start(receiver, flavor).await?;
         let sender = Worker::start(sender, flavor).await?;

@@ -280,7 +280,7 @@ pub struct Up {
     pub data: PathBuf,
     port: FreePort,
     folder: Option<TempDir>,
-    database: Option<TestDatabase>,
+    pub database: Option<TestDatabase>,
 }
 
 impl Up {
@@ -318,11 +318,6 @@ impl Up {
             folder: Some(folder),
             database,
         }
-    }
-
-    /// The URL of its database, if that is not the file in the data directory.
-    pub fn database_url(&self) -> Option<String> {
-        self.database.as_ref().map(TestDatabase::url)
     }
 
     /// `agentnet --json up` there.

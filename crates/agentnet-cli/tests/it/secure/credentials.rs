@@ -88,8 +88,8 @@ async fn a_registry_serves_a_server_that_runs_already() {
         secure.join("nats.pid").display()
     );
     let mut command = registry(&settings);
-    if let Some(url) = network.up.database_url() {
-        command.args(["--database-url", &url]);
+    if let Some(database) = &network.up.database {
+        command.args(["--database-url", &database.url()]);
     }
     let mut service = Service::spawn(command);
     assert!(
