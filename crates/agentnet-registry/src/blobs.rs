@@ -2,7 +2,7 @@
 //! their blobs in the object store, in the form in which agents of a network in token mode keep theirs.
 //!
 //! - `bucket`: the pieces, and the entry that makes a blob an object of the store
-//! - `access`: who may read a blob: whom a message named it that its sender may read
+//! - `access`: who may read a blob: the receivers of messages that name it, if their senders may read it
 //! - `sweep`: removes what was begun and left, and what the object store has let expire
 //!
 //! Whose a blob is and how far it is stands in the database, so that each piece may go to another registry.

@@ -231,7 +231,7 @@ impl Rpc {
             Self::BlobGet => blobs::get(ctx, decode_request(body)?, call).boxed(),
             Self::BlobStat => blobs::stat(ctx, decode_request(body)?, call).boxed(),
             Self::BlobDelete => blobs::delete(ctx, decode_request(body)?, call).boxed(),
-            Self::BlobShare => blobs::share(ctx, decode_request(body)?, call).boxed(),
+            Self::BlobShare => blob_shares::share(ctx, decode_request(body)?, call).boxed(),
         };
         answering.await
     }

@@ -96,7 +96,7 @@ enum Network {
     /// By the object store of JetStream.
     Bucket(NetworkStore),
     /// In secure mode, by the registry.
-    Registry(RegistryStore),
+    Registry(Box<RegistryStore>),
 }
 
 impl Network {
@@ -190,7 +190,7 @@ impl BlobStore {
     #[must_use]
     pub fn by_registry(&self, registry: &RegistryClient) -> Self {
         let network = RegistryStore::new(registry.clone(), &self.shared.settings);
-        self.with_network(Network::Registry(network))
+        self.with_network(Network::Registry(Box::new(network)))
     }
 
     fn with_network(&self, network: Network) -> Self {

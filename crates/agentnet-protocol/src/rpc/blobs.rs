@@ -172,7 +172,7 @@ reply!(BlobPutReply, ["blob_id", "state"], not_empty: blob_id, state);
 /// `registry.blob_get`: one piece of a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BlobGetRequest {
-    /// Its id.
+    /// Id of the blob.
     pub blob_id: String,
     /// `next` of the piece before; 0 for the first one.
     pub after: i64,
@@ -217,7 +217,7 @@ reply!(BlobGetReply, ["blob_id", "data"], not_empty: blob_id);
 /// `registry.blob_stat`: what the registry knows of a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BlobStatRequest {
-    /// Its id.
+    /// Id of the blob.
     pub blob_id: String,
 }
 
@@ -239,7 +239,7 @@ reply!(BlobStatReply, ["blob"]);
 /// `registry.blob_delete`: removes a blob, complete or not. Its uploader and operators may.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BlobDeleteRequest {
-    /// Its id.
+    /// Id of the blob.
     pub blob_id: String,
 }
 
@@ -287,7 +287,7 @@ by_id!(BlobDeleteRequest, "blob_delete", BlobDeleteReply);
 /// that the registry cannot read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BlobShareRequest {
-    /// Its id.
+    /// Id of the blob.
     pub blob_id: String,
     /// Account ids, and `capability:<name>` for all members with a capability; at most 100.
     pub to: Vec<String>,

@@ -2,6 +2,7 @@
 //! command line.
 
 mod blobs;
+mod capture;
 mod secure;
 mod tasks;
 
@@ -351,24 +352,8 @@ pub const SETTINGS: &[Setting] = &[
     blobs::MAX_BYTES,
     blobs::ACCOUNT_MAX_BYTES,
     blobs::ACCOUNT_MAX,
-    Setting {
-        variable: "AGENTNET_CAPTURE_STORAGE",
-        flag: Some("capture-storage"),
-        value_name: "file|memory",
-        default: "file",
-        help: "Storage of the stream in which JetStream keeps messages until they are in the history",
-        set: |config, value| assign(&mut config.capture_storage, choice(value)),
-        limit: NO_LIMIT,
-    },
-    Setting {
-        variable: "AGENTNET_CAPTURE_REPLICAS",
-        flag: Some("capture-replicas"),
-        value_name: "N",
-        default: "1",
-        help: "Copies of that stream in a NATS cluster, at most 5",
-        set: |config, value| assign(&mut config.capture_replicas, number(value)),
-        limit: |config| config.capture_replicas = config.capture_replicas.clamp(1, 5),
-    },
+    capture::STORAGE,
+    capture::REPLICAS,
     Setting {
         variable: "AGENTNET_METRICS_ADDR",
         flag: Some("metrics-addr"),

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use agentnet_protocol::blob::{self, BlobRef, NATS_OBJECT_STORAGE};
 use agentnet_protocol::ids;
-use agentnet_protocol::permissions::{CAPABILITY_PREFIX, Role, grantable_capability};
+use agentnet_protocol::permissions::Role;
 use agentnet_protocol::rpc::{
     BlobDeleteReply, BlobDeleteRequest, BlobEnd, BlobGetReply, BlobGetRequest, BlobPutReply, BlobPutRequest,
-    BlobShareReply, BlobShareRequest, BlobStatReply, BlobStatRequest, MAX_BLOB_CHUNK_BYTES, Reply as _, RpcError,
-    blob_error_code as code,
+    BlobStatReply, BlobStatRequest, MAX_BLOB_CHUNK_BYTES, Reply as _, RpcError, blob_error_code as code,
 };
 use agentnet_store::StoreError;
-use agentnet_store::model::{Blob, BlobShare};
+use agentnet_store::model::Blob;
 use bytes::Bytes;
 use sha2::digest::common::hazmat::SerializableState;
 use sha2::{Digest as _, Sha256};
@@ -33,7 +32,7 @@ fn refused(code: &str, sentence: impl std::fmt::Display) -> RpcError {
     RpcError::with_text(format!("{code}: {sentence}"))
 }
 
-fn blobs(ctx: &Context) -> Result<&Blobs, RpcError> {
+pub(super) fn blobs(ctx: &Context) -> Result<&Blobs, RpcError> {
     ctx.blobs.as_ref().ok_or_else(|| {
         refused(
             "not_secure",
@@ -42,7 +41,7 @@ fn blobs(ctx: &Context) -> Result<&Blobs, RpcError> {
     })
 }
 
-fn store_failed(error: StoreError) -> RpcError {
+pub(super) fn store_failed(error: StoreError) -> RpcError {
     failed(STORE_FAILED)(error)
 }
 
@@ -276,7 +275,7 @@ async fn remove(blobs: &Blobs, blob: &Blob) -> Result<(), RpcError> {
 }
 
 /// A blob that the caller may read.
-enum Readable {
+pub(super) enum Readable {
     /// One that a member has put.
     Kept(Box<Blob>),
     /// One of the time when the network was in token mode: it belongs to nobody.
@@ -293,7 +292,7 @@ impl Readable {
 }
 
 /// The blob, complete or not, if the caller may read it.
-async fn readable(ctx: &Context, blobs: &Blobs, blob_id: &str, call: &Call) -> Result<Readable, RpcError> {
+pub(super) async fn readable(ctx: &Context, blobs: &Blobs, blob_id: &str, call: &Call) -> Result<Readable, RpcError> {
     let (caller, reads_everything) = (call.caller.as_deref().unwrap_or_default(), call.reads_everything(ctx));
     let found = blobs.store.blob(blob_id).await.map_err(store_failed)?;
     match (found, &ctx.members) {
@@ -311,7 +310,7 @@ async fn readable(ctx: &Context, blobs: &Blobs, blob_id: &str, call: &Call) -> R
     }
 }
 
-/// One piece.
+/// One piece of a blob.
 pub(super) async fn get(ctx: &Arc<Context>, request: BlobGetRequest, call: &Call) -> Result<String, RpcError> {
     let blobs = blobs(ctx)?;
     let found = readable(ctx, blobs, &request.blob_id, call).await?;
@@ -370,33 +369,6 @@ pub(super) async fn delete(ctx: &Arc<Context>, request: BlobDeleteRequest, call:
     Ok(BlobDeleteReply {
         blob_id: request.blob_id,
         deleted: true,
-        generated_at: now_text(),
-    }
-    .encode())
-}
-
-/// Lets others read a blob.
-pub(super) async fn share(ctx: &Arc<Context>, request: BlobShareRequest, call: &Call) -> Result<String, RpcError> {
-    let blobs = blobs(ctx)?;
-    readable(ctx, blobs, &request.blob_id, call).await?;
-    let is_receiver = |receiver: &String| match receiver.strip_prefix(CAPABILITY_PREFIX) {
-        Some(capability) => grantable_capability(capability),
-        None => ids::valid_account_id(receiver),
-    };
-    if !request.to.iter().all(is_receiver) {
-        return Err(RpcError::new("to must be account ids, or `capability:` and a name"));
-    }
-    let from_account = call.caller.clone().unwrap_or_default();
-    let share = |receiver: &String| BlobShare {
-        blob_id: request.blob_id.clone(),
-        from_account: from_account.clone(),
-        receiver: receiver.clone(),
-    };
-    let shares: Vec<BlobShare> = request.to.iter().map(share).collect();
-    blobs.store.share_blobs(&shares).await.map_err(store_failed)?;
-    Ok(BlobShareReply {
-        blob_id: request.blob_id,
-        to: request.to,
         generated_at: now_text(),
     }
     .encode())

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use crate::error::StoreError;
 use crate::model::{Blob, BlobShare, BlobUsage, OldBlobs};
 
-/// Whose blobs are, how far they are, and who was named them. Their pieces are in the object store.
+/// Blobs: their accounts, their progress, and the receivers that they were named to. Their pieces are in the object store.
 #[async_trait]
 pub trait Blobs: Send + Sync {
     /// Stores a new blob; false, and no change, if there is one with its id.
@@ -29,17 +29,17 @@ pub trait Blobs: Send + Sync {
         at: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Removes a blob, and to whom it was named. Returns it; `None` if there was none.
+    /// Removes a blob and its shares. Returns it; `None` if there was none.
     async fn delete_blob(&self, blob_id: &str) -> Result<Option<Blob>, StoreError>;
 
     /// What an account has in blobs.
     async fn blob_usage(&self, account_id: &str) -> Result<BlobUsage, StoreError>;
 
-    /// Notes to whom blobs were named. Blobs that do not exist are left out, and receivers of one account and blob beyond
+    /// Notes the receivers that blobs were named to. Blobs that do not exist are left out, and receivers of one account and blob beyond
     /// [`MAX_BLOB_RECEIVERS`](crate::model::MAX_BLOB_RECEIVERS).
     async fn share_blobs(&self, shares: &[BlobShare]) -> Result<(), StoreError>;
 
-    /// To whom a blob was named, by whom: at most `limit`, by sender and receiver.
+    /// The shares of a blob: at most `limit`, by sender and receiver.
     async fn blob_shares(&self, blob_id: &str, limit: usize) -> Result<Vec<BlobShare>, StoreError>;
 
     /// Old blobs, the oldest first, at most `limit`.

@@ -16,7 +16,7 @@ pub(crate) const POSTGRES: [&str; 3] = [
     include_str!("../postgres_schema5.sql"),
 ];
 
-const SQLITE_VERSIONS: [(&str, &str); 8] = [
+const SQLITE_VERSIONS: [(&str, &str); 9] = [
     ("initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
     ("signs", include_str!("../../migrations/sqlite/0002_signs.sql")),
     (
@@ -34,8 +34,9 @@ const SQLITE_VERSIONS: [(&str, &str); 8] = [
         "mailbox_ends",
         include_str!("../../migrations/sqlite/0008_mailbox_ends.sql"),
     ),
+    ("secure", include_str!("../../migrations/sqlite/0009_secure.sql")),
 ];
-const POSTGRES_VERSIONS: [(&str, &str); 7] = [
+const POSTGRES_VERSIONS: [(&str, &str); 8] = [
     ("initial", include_str!("../../migrations/postgres/0001_initial.sql")),
     (
         "thread_kind",
@@ -52,6 +53,7 @@ const POSTGRES_VERSIONS: [(&str, &str); 7] = [
         "mailbox_ends",
         include_str!("../../migrations/postgres/0007_mailbox_ends.sql"),
     ),
+    ("secure", include_str!("../../migrations/postgres/0008_secure.sql")),
 ];
 
 /// A program that knows the SQLite schema up to this version.

@@ -6,6 +6,7 @@ mod earlier_versions;
 mod original_database;
 mod postgres;
 mod postgres_monthly;
+mod schema_before_blobs;
 mod schema_before_mailbox;
 mod schema_before_mailbox_ends;
 mod schema_before_secure;

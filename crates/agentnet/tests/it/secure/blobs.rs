@@ -17,7 +17,7 @@ use async_nats::jetstream;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
-use crate::network::{DEADLINE, Member, SecureNetwork};
+use crate::secure::network::{DEADLINE, Member, SecureNetwork};
 
 const PIECE: usize = 256 * 1024;
 
