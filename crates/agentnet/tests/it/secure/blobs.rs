@@ -115,7 +115,8 @@ async fn who_gets_a_message_reads_the_blobs_that_it_names() {
     }
     // To name an id gives no right.
     let blob = alice.blobs().put_bytes(bytes(9)).await.unwrap();
-    let nosy = network.agent("nosy").await.start(in_network).await;
+    let taking = |node: AgentBuilder| in_network(node).on_message(|_, _| async { Ok(()) });
+    let nosy = network.agent("nosy").await.start(taking).await;
     let carol_account = carol.account_id().unwrap();
     for to in [nosy.account_id().unwrap(), carol_account] {
         let sent = nosy
