@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod agent;
+mod base32;
 pub mod blob;
 pub mod canonical;
 pub mod claims;
@@ -24,6 +25,8 @@ pub mod limits;
 pub mod mailbox;
 pub mod member;
 pub mod message_auth;
+pub mod nats_jwt;
+pub mod nats_key;
 pub mod nkey;
 pub mod page_walk;
 pub mod payload_text;

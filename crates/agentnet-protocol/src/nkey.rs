@@ -8,12 +8,13 @@ use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use hkdf::Hkdf;
 use sha2::Sha256;
 
+use crate::base32::{self, crc16};
+
 const SALT: &[u8] = b"agentnet";
 const NKEY_INFO: &[u8] = b"nats nkey v1";
 const MESSAGE_INFO: &[u8] = b"message key v1";
 /// The type of a user's public key: its text begins with `U`.
 const USER_PREFIX: u8 = 20 << 3;
-const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 /// Characters of a public key: 35 bytes.
 const PUBLIC_CHARS: usize = 56;
 
@@ -109,46 +110,15 @@ fn encode_public(key: &[u8; 32]) -> String {
     bytes.extend_from_slice(key);
     let checksum = crc16(&bytes).to_le_bytes();
     bytes.extend_from_slice(&checksum);
-    encode_base32(&bytes)
-}
-
-/// CRC-16/XMODEM.
-fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, byte| {
-        (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| {
-            if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 }
-        })
-    })
-}
-
-/// Five bytes are eight characters, so 35 bytes need no padding.
-fn encode_base32(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(PUBLIC_CHARS);
-    for group in bytes.chunks_exact(5) {
-        let bits = group.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
-        text.extend(
-            (0..8)
-                .rev()
-                .map(|place| char::from(ALPHABET[usize::from((bits >> (5 * place)) as u8 & 31)])),
-        );
-    }
-    text
+    base32::encode(&bytes)
 }
 
 /// The 35 bytes of a public key's text.
 fn decode_base32(text: &str) -> Option<[u8; 35]> {
-    if text.len() != PUBLIC_CHARS {
-        return None;
-    }
-    let mut bytes = [0; 35];
-    for (group, out) in text.as_bytes().chunks_exact(8).zip(bytes.chunks_exact_mut(5)) {
-        let bits = group.iter().try_fold(0_u64, |bits, byte| {
-            let digit = ALPHABET.iter().position(|known| known == byte)?;
-            Some(bits << 5 | digit as u64)
-        })?;
-        out.copy_from_slice(&bits.to_be_bytes()[3..]);
-    }
-    Some(bytes)
+    (text.len() == PUBLIC_CHARS)
+        .then(|| base32::decode(text))??
+        .try_into()
+        .ok()
 }
 
 #[cfg(test)]
@@ -180,11 +150,6 @@ mod tests {
         ] {
             assert!(!is_public(&bad), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn checksums_are_those_of_xmodem() {
-        assert_eq!(crc16(b"123456789"), 0x31c3);
     }
 
     #[test]

@@ -7,6 +7,7 @@ const MODULES: &[&str] = &[
     include_str!("auth.rs"),
     include_str!("identity.rs"),
     include_str!("json.rs"),
+    include_str!("jwts.rs"),
     include_str!("limits.rs"),
     include_str!("mailbox.rs"),
     include_str!("payloads.rs"),

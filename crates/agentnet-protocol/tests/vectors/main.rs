@@ -11,6 +11,7 @@ mod auth;
 mod coverage;
 mod identity;
 mod json;
+mod jwts;
 mod limits;
 mod mailbox;
 mod payloads;
