@@ -16,7 +16,9 @@
 mod error;
 mod file;
 mod member;
+mod member_jwts;
 
 pub use error::KeyFileError;
 pub use file::{create, generate, load, load_or_create, next_path, remove, replace};
 pub use member::MemberIdentity;
+pub use member_jwts::MemberJwts;

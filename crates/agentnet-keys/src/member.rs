@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use agentnet_protocol::invite::{Invite, enrolment};
+use agentnet_protocol::nats_jwt::has_form;
 use agentnet_protocol::nkey::{Nkey, message_seed, nkey_seed};
 use agentnet_protocol::rpc::EnrollRequest;
 use agentnet_protocol::signature::SigningKey;
@@ -30,6 +31,10 @@ pub struct MemberIdentity {
     pub username: String,
     /// The role of section 23.2, in its text form.
     pub role: String,
+    /// On a network in operator mode, the JWT by which the servers let it in (PROTOCOL.md section 23.8).
+    pub jwt: Option<String>,
+    /// The JWT that can ask for another one.
+    pub renewal_jwt: Option<String>,
     seed: [u8; 32],
 }
 
@@ -52,6 +57,10 @@ struct File {
     account_id: String,
     username: String,
     role: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    jwt: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    renewal_jwt: Option<String>,
     seed: String,
 }
 
@@ -65,6 +74,8 @@ impl MemberIdentity {
             account_id,
             username,
             role,
+            jwt: None,
+            renewal_jwt: None,
             seed: rand::random(),
         }
     }
@@ -125,6 +136,13 @@ impl MemberIdentity {
                 file.version
             ));
         }
+        if [&file.jwt, &file.renewal_jwt]
+            .into_iter()
+            .flatten()
+            .any(|jwt| !has_form(jwt))
+        {
+            return Err("its JWT is none".to_owned());
+        }
         let seed = BASE64_URL_SAFE_NO_PAD.decode(&file.seed).ok();
         let seed = seed.and_then(|seed| seed.try_into().ok());
         Ok(Self {
@@ -133,6 +151,8 @@ impl MemberIdentity {
             account_id: file.account_id,
             username: file.username,
             role: file.role,
+            jwt: file.jwt,
+            renewal_jwt: file.renewal_jwt,
             seed: seed.ok_or("its seed is not 32 bytes as base64url")?,
         })
     }
@@ -145,6 +165,8 @@ impl MemberIdentity {
             account_id: self.account_id.clone(),
             username: self.username.clone(),
             role: self.role.clone(),
+            jwt: self.jwt.clone(),
+            renewal_jwt: self.renewal_jwt.clone(),
             seed: BASE64_URL_SAFE_NO_PAD.encode(self.seed),
         };
         // A struct of texts always serializes.
@@ -186,11 +208,19 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("identities").join("alice.json");
         assert!(MemberIdentity::load(&path).unwrap().is_none());
-        let written = identity();
+        let written = MemberIdentity {
+            jwt: Some("a.b.c".into()),
+            renewal_jwt: Some("d.e.f".into()),
+            ..identity()
+        };
         written.create(&path).unwrap();
         let read = MemberIdentity::load(&path).unwrap().unwrap();
         assert_eq!(read.nkey().public(), written.nkey().public());
         assert_eq!(read.signing_key().public_text(), written.signing_key().public_text());
+        assert_eq!(
+            (read.jwt, read.renewal_jwt),
+            (Some("a.b.c".into()), Some("d.e.f".into()))
+        );
         assert_eq!(
             (read.urls, read.account_id),
             (written.urls.clone(), written.account_id.clone())
@@ -212,6 +242,10 @@ mod tests {
                 "version is 2",
             ),
             (&identity().text().replace("\"seed\": \"", "\"seed\": \"AA"), "32 bytes"),
+            (
+                &identity().text().replace("\"seed\"", "\"jwt\": \"a.b\", \"seed\""),
+                "JWT",
+            ),
         ] {
             replace_private(&path, content).unwrap();
             let error = MemberIdentity::load(&path).unwrap_err().to_string();

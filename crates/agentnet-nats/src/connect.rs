@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, rustls};
 
+use crate::member::credentials_options;
 use crate::url::{Login, NatsUrl};
 
 /// A server of a `tls://` URL that has sent nothing for this time may be one that waits for the TLS handshake.
@@ -17,7 +18,8 @@ const TLS_FIRST_AFTER: Duration = Duration::from_millis(300);
 #[must_use]
 pub fn options(url: &NatsUrl, name: &str) -> ConnectOptions {
     let options = match url.login() {
-        Login::Member(member) => member.options(),
+        Login::Member(member) => member.options(url),
+        Login::Credentials(credentials) => credentials_options(credentials),
         _ => ConnectOptions::new(),
     };
     let options = options
@@ -26,7 +28,7 @@ pub fn options(url: &NatsUrl, name: &str) -> ConnectOptions {
         .connection_timeout(url.attempt_timeout())
         .max_reconnects(None);
     match url.login() {
-        Login::None | Login::Member(_) => options,
+        Login::None | Login::Member(_) | Login::Credentials(_) => options,
         Login::Token(token) => options.token(token.clone()),
         Login::User { name, password } => options.user_and_password(name.clone(), password.clone()),
     }

@@ -7,6 +7,7 @@ mod client_end;
 mod connect;
 mod issuer;
 mod member;
+mod renewal;
 mod subscription;
 mod url;
 

@@ -1,12 +1,14 @@
 //! Server addresses: `nats://TOKEN@host:port` (PROTOCOL.md section 1).
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use url::Url;
 
 use agentnet_keys::MemberIdentity;
+use agentnet_protocol::nats_key::Credentials;
 use agentnet_protocol::subject::{CONNECTION_INBOX_PREFIX, routable_account};
 
 use crate::member::MemberLogin;
@@ -20,7 +22,7 @@ pub const DEVELOPMENT_TOKEN: &str = "agentnet_secret_token";
 pub const IDENTITY_SCHEME: &str = "identity:";
 
 /// How to log in.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Login {
     /// No credentials in the URL.
     None,
@@ -35,7 +37,30 @@ pub enum Login {
     },
     /// As a member of a network in secure mode, by its nkey (PROTOCOL.md section 23.3).
     Member(MemberLogin),
+    /// As a user with an nkey, and a JWT in operator mode, that is no member: of the system account.
+    Credentials(Arc<Credentials>),
 }
+
+impl PartialEq for Login {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::None, Self::None) => true,
+            (Self::Token(own), Self::Token(other)) => own == other,
+            (
+                Self::User { name, password },
+                Self::User {
+                    name: other,
+                    password: with,
+                },
+            ) => (name, password) == (other, with),
+            (Self::Member(own), Self::Member(other)) => own == other,
+            (Self::Credentials(own), Self::Credentials(other)) => own.key.public() == other.key.public(),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Login {}
 
 impl std::fmt::Debug for Login {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -44,6 +69,7 @@ impl std::fmt::Debug for Login {
             Self::Token(_) => "Token(***)",
             Self::User { .. } => "User(***)",
             Self::Member(_) => "Member(***)",
+            Self::Credentials(_) => "Credentials(***)",
         })
     }
 }
@@ -78,7 +104,7 @@ impl NatsUrl {
 
     fn of_identity_file(text: &str, path: &Path) -> Result<Self, NatsUrlError> {
         match MemberIdentity::load(path) {
-            Ok(Some(identity)) => Self::of_member(&identity),
+            Ok(Some(identity)) => Self::of_login(&identity, MemberLogin::of_identity(&identity, Some(path))),
             Ok(None) => Err(error(
                 text,
                 "there is no such identity file; `agentnet join CODE` makes one from an invite",
@@ -92,7 +118,10 @@ impl NatsUrl {
     /// # Errors
     /// [`NatsUrlError`]: the identity names no server, or one that cannot be used.
     pub fn of_member(identity: &MemberIdentity) -> Result<Self, NatsUrlError> {
-        let login = MemberLogin::new(&identity.account_id, identity.nkey());
+        Self::of_login(identity, MemberLogin::of_identity(identity, None))
+    }
+
+    fn of_login(identity: &MemberIdentity, login: MemberLogin) -> Result<Self, NatsUrlError> {
         Ok(Self::parse_servers(&identity.urls.join(","))?.with_member(login))
     }
 
@@ -148,6 +177,13 @@ impl NatsUrl {
         self
     }
 
+    /// The same servers, to log in there with an nkey that is no member's.
+    #[must_use]
+    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
+        self.login = Login::Credentials(Arc::new(credentials));
+        self
+    }
+
     /// In secure mode, the account that everything is published as: the last token of each subject (PROTOCOL.md section 23.1).
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
@@ -187,7 +223,7 @@ impl NatsUrl {
     #[must_use]
     pub fn redacted(&self) -> String {
         let hidden = match self.login {
-            Login::None | Login::Member(_) => "",
+            Login::None | Login::Member(_) | Login::Credentials(_) => "",
             Login::Token(_) => "***@",
             Login::User { .. } => "***:***@",
         };

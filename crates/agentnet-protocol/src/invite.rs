@@ -21,6 +21,7 @@ use crate::ids::valid_account_id;
 use crate::json::{Object, ObjectWriter, Value};
 use crate::limits::MAX_NAME_BYTES;
 use crate::member::Role;
+use crate::nats_jwt::has_form;
 
 /// What every invite begins with; a digit and a dot follow.
 const PREFIX: &str = "agentnet-join";
@@ -47,6 +48,8 @@ pub struct Invite {
     pub secret: [u8; 16],
     /// Seed of the nkey that may connect to enrol, and do nothing else.
     pub join_seed: [u8; 32],
+    /// The JWT of that nkey, on a network in operator mode.
+    pub join_jwt: Option<String>,
     /// When the invite ends.
     pub expires_at: Timestamp,
 }
@@ -101,6 +104,7 @@ impl Invite {
             .text("invite_id", &self.invite_id)
             .text("secret", &URL_SAFE_NO_PAD.encode(self.secret))
             .text("join_seed", &URL_SAFE_NO_PAD.encode(self.join_seed))
+            .opt_text("join_jwt", self.join_jwt.as_deref())
             .text("expires_at", &self.expires_at.to_string());
         format!("{PREFIX}{VERSION}.{}", URL_SAFE_NO_PAD.encode(out.finish()))
     }
@@ -157,6 +161,13 @@ impl Invite {
             invite_id: id("invite_id")?,
             secret: bytes(&text("secret")?).ok_or(InviteError::Member("secret"))?,
             join_seed: bytes(&text("join_seed")?).ok_or(InviteError::Member("join_seed"))?,
+            join_jwt: match object.get("join_jwt").is_null() {
+                true => None,
+                false => Some(text("join_jwt")?)
+                    .filter(|jwt| has_form(jwt))
+                    .ok_or(InviteError::Member("join_jwt"))
+                    .map(Some)?,
+            },
             expires_at: Timestamp::parse(&text("expires_at")?).ok_or(InviteError::Member("expires_at"))?,
         })
     }

@@ -15,6 +15,8 @@ texts! {
         Registry = "registry",
         /// Holds an invite that is not used yet.
         Join = "join",
+        /// A member whose JWT has ended or is void: it can ask for another one (section 23.8).
+        Renew = "renew",
     }
 }
 

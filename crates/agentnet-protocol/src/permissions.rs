@@ -143,6 +143,11 @@ pub fn permissions(grant: &Grant<'_>) -> Result<Permissions, PermissionError> {
             lists.publish.push(issued("registry.enroll", own));
             lists.subscribe.push(below(&join_inbox_prefix(own)));
         }
+        Role::Renew => {
+            lists.publish.push(issued("registry.renew", own));
+            // Not below the inboxes of the account: whoever had it before must not hear the answers to its next member.
+            lists.subscribe.push(below(&join_inbox_prefix(own)));
+        }
     }
     Ok(lists)
 }

@@ -38,8 +38,9 @@ pub use mailbox::{
     MailboxListReply, MailboxListRequest, MailboxPutReply, MailboxPutRequest, MailboxStatusReply, MailboxStatusRequest,
 };
 pub use members::{
-    EnrollReply, EnrollRequest, MemberGrantRequest, MemberInviteReply, MemberInviteRequest, MemberListReply,
-    MemberListRequest, MemberRecord, MemberReply, MemberRevokeRequest, SendPolicy, error_code as member_error_code,
+    CredentialEvent, EnrollReply, EnrollRequest, MemberGrantRequest, MemberInviteReply, MemberInviteRequest,
+    MemberListReply, MemberListRequest, MemberRecord, MemberReply, MemberRevokeRequest, RenewReply, RenewRequest,
+    SendPolicy, error_code as member_error_code,
 };
 pub use metrics::{CaptureStats, HandlerStats, LatencyStats, MetricsReply, MetricsRequest, WriteQueueStats};
 pub use rotate::{RotateKeyReply, RotateKeyRequest};

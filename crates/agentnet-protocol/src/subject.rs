@@ -92,6 +92,12 @@ pub fn task_events(account_id: &str) -> String {
     format!("{EVENTS_PREFIX}{account_id}.task")
 }
 
+/// `agentnet.events.<account_id>.credential`: the account's permissions have changed (section 23.8).
+#[must_use]
+pub fn credential_events(account_id: &str) -> String {
+    format!("{EVENTS_PREFIX}{account_id}.credential")
+}
+
 /// The longest text that is put into a subject: NATS servers end a connection that names a subject of more than 4,096 bytes.
 pub const MAX_ROUTABLE_BYTES: usize = 1024;
 

@@ -129,8 +129,10 @@ declare_config! {
         pub dev_auth_nonce_ttl: Duration,
         /// `DEV_AUTH_KEY_DIR`: the directory of the registry's own key file; without one it makes a key for each run.
         pub key_dir: Option<PathBuf>,
-        /// `AGENTNET_USERS_FILE`, `AGENTNET_NATS_PID_FILE`: in secure mode, how the registry tells the broker who may do what
-        /// (PROTOCOL.md section 23). Absent: somebody else does.
+        /// `AGENTNET_AUTHORITY`, `AGENTNET_USERS_FILE`, `AGENTNET_NATS_PID_FILE`, `AGENTNET_AUTHORITY_KEY`,
+        /// `AGENTNET_AUTHORITY_ACCOUNT`, `AGENTNET_SYS_CREDS`, `AGENTNET_OPERATOR_KEY`, `AGENTNET_CREDENTIAL_SECONDS`,
+        /// `AGENTNET_MAX_CONTROL_LINE`: in secure mode, how the registry tells the broker who may do what (PROTOCOL.md section 23).
+        /// Absent: somebody else does.
         pub authority: Option<Authority>,
         /// `AGENTNET_OFFLINE_REPLIES`: whether requests to accounts without a live session are answered with an error at once
         /// (section 0, decision 9).

@@ -41,6 +41,9 @@ pub enum StartError {
     /// The members of a network in secure mode cannot be read, or brought to the broker.
     #[error("the members of the network cannot be used: {0}")]
     Members(String),
+    /// The keys of the secure mode, or the system account, cannot be used.
+    #[error("the authority of the secure mode cannot be used: {0}")]
+    Authority(String),
     /// The metrics cannot be served where they were asked for.
     #[error(transparent)]
     Metrics(#[from] agentnet_metrics_http::BindError),

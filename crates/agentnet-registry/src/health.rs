@@ -26,6 +26,7 @@ use crate::context::Context;
 use crate::error::StartError;
 pub use crate::peers::Peer;
 use crate::peers::cut;
+use crate::secure::{Authority, broker};
 use crate::tasks::Phase;
 
 const PREFIX: &str = "agentnet.registry.health.";
@@ -87,7 +88,21 @@ pub fn subject(server_id: &str) -> String {
 /// # Errors
 /// [`HealthError`]: the server cannot be reached, the registry is not connected or does not answer.
 pub async fn ask(nats_url: &str, server_id: &str, deadline: Duration) -> Result<Health, HealthError> {
+    ask_as_registry(nats_url, None, server_id, deadline).await
+}
+
+/// As [`ask`], with the credential of the registry itself, where its authority makes it.
+///
+/// # Errors
+/// [`HealthError`]
+pub async fn ask_as_registry(
+    nats_url: &str,
+    authority: Option<&Authority>,
+    server_id: &str,
+    deadline: Duration,
+) -> Result<Health, HealthError> {
     let url = NatsUrl::parse(nats_url).map_err(StartError::from)?;
+    let url = broker::with_own_credential(authority, url)?;
     let silent = |reason: String| HealthError::Silent {
         server_id: server_id.to_owned(),
         reason,

@@ -58,6 +58,8 @@ pub struct Peer {
 /// The registries of this network.
 pub(crate) struct Peers {
     instance_id: u64,
+    /// By which the broker knows this registry, in secure mode.
+    nkey: Option<String>,
     key: String,
     /// Numbers the beats, so that a recorded one does nothing.
     beats: AtomicU64,
@@ -92,9 +94,10 @@ pub(crate) enum Origin {
 }
 
 impl Peers {
-    pub(crate) fn new(instance_id: u64) -> Self {
+    pub(crate) fn new(instance_id: u64, nkey: Option<String>) -> Self {
         Self {
             instance_id,
+            nkey,
             key: format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>()),
             beats: AtomicU64::new(0),
             database: OnceLock::new(),
@@ -244,6 +247,7 @@ impl Peers {
                 number: self.instance_id,
                 server_id: server_id.to_owned(),
                 announce_key: self.key.clone(),
+                nkey: self.nkey.clone(),
                 beat_at: now,
             })
             .await?;

@@ -234,8 +234,8 @@ fn answer(ctx: &Arc<Context>, rpc: Rpc, message: Message, permit: Option<OwnedSe
     let Some(reply_to) = message.reply else { return };
     // The reply would be published with the rights of this registry.
     let may_reply = match &caller {
-        // Who joins has no account yet: the last token is the invite.
-        Some(invite_id) if rpc == Rpc::Enroll => may_reply_to_invite(&reply_to, invite_id),
+        // Who joins has no account yet: the last token is the invite. Who renews its credential has an inbox of the same kind.
+        Some(caller) if matches!(rpc, Rpc::Enroll | Rpc::Renew) => may_reply_to_invite(&reply_to, caller),
         Some(caller) => may_reply_to_issuer(&reply_to, caller),
         None => may_reply_to(&reply_to),
     };

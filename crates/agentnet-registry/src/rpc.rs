@@ -24,7 +24,7 @@ use agentnet_protocol::rpc::{
     BlobDeleteRequest, BlobGetRequest, BlobPutRequest, BlobShareRequest, BlobStatRequest, EnrollRequest, ListRequest,
     MailboxAckRequest, MailboxActionRequest, MailboxExtendRequest, MailboxLeaseRequest, MailboxListRequest,
     MailboxPutRequest, MailboxStatusRequest, MemberGrantRequest, MemberInviteRequest, MemberListRequest,
-    MemberRevokeRequest, MessageSearchRequest, MetricsRequest, ProfileRequest, RegisterRequest, Request,
+    MemberRevokeRequest, MessageSearchRequest, MetricsRequest, ProfileRequest, RegisterRequest, RenewRequest, Request,
     ResolveAccountRequest, ResolveKeyRequest, RotateKeyRequest, RpcError, SearchRequest, TaskCancelRequest,
     TaskClaimRequest, TaskCreateRequest, TaskEventsRequest, TaskFinishRequest, TaskHeartbeatRequest, TaskInputRequest,
     TaskListRequest, TaskRetryRequest, TaskStatusRequest, ThreadListRequest, ThreadMessagesRequest,
@@ -70,6 +70,7 @@ pub(crate) enum Rpc {
     TaskStatus,
     TaskList,
     Enroll,
+    Renew,
     MemberInvite,
     MemberList,
     MemberRevoke,
@@ -95,7 +96,7 @@ pub(crate) struct Call {
 }
 
 impl Rpc {
-    pub(crate) const ALL: [Self; 39] = [
+    pub(crate) const ALL: [Self; 40] = [
         Self::Register,
         Self::List,
         Self::ResolveAccount,
@@ -126,6 +127,7 @@ impl Rpc {
         Self::TaskStatus,
         Self::TaskList,
         Self::Enroll,
+        Self::Renew,
         Self::MemberInvite,
         Self::MemberList,
         Self::MemberRevoke,
@@ -170,6 +172,7 @@ impl Rpc {
             Self::TaskStatus => (TaskStatusRequest::NAME, "handler.task_status"),
             Self::TaskList => (TaskListRequest::NAME, "handler.task_list"),
             Self::Enroll => (EnrollRequest::NAME, "handler.enroll"),
+            Self::Renew => (RenewRequest::NAME, "handler.renew"),
             Self::MemberInvite => (MemberInviteRequest::NAME, "handler.member_invite"),
             Self::MemberList => (MemberListRequest::NAME, "handler.member_list"),
             Self::MemberRevoke => (MemberRevokeRequest::NAME, "handler.member_revoke"),
@@ -223,6 +226,7 @@ impl Rpc {
             Self::TaskStatus => task::read::status(ctx, decode_request(body)?, call).boxed(),
             Self::TaskList => task::read::list(ctx, decode_request(body)?, call).boxed(),
             Self::Enroll => members::enroll(ctx, decode_request(body)?, call).boxed(),
+            Self::Renew => members::renew(ctx, decode_request(body)?, call).boxed(),
             Self::MemberInvite => members::invite(ctx, decode_request(body)?, call).boxed(),
             Self::MemberList => members::list(ctx, decode_request(body)?, call).boxed(),
             Self::MemberRevoke => members::revoke(ctx, decode_request(body)?, call).boxed(),

@@ -2,33 +2,22 @@
 //!
 //! - `members`: the members of the store, in memory; every request is judged by them
 //! - `local_member`: members that the program of the registry makes by itself
+//! - `authority`: the settings of what tells the broker who may do what; `broker` is it at work
 //! - `users_file`: the authority `file`, the users of a nats-server in a file that its configuration includes
+//! - `jwt_issuer`: the authority `jwt`, JWTs for servers in operator mode; `sys` asks their system account
+//! - `operator_mode`: a server in operator mode of the network's own
+//! - `callout`: the authority `callout`, the answers to servers that ask about each client
 //!
 //! The registry is in secure mode if its own credential is that of a member.
 
+pub(crate) mod authority;
+pub(crate) mod broker;
+pub(crate) mod callout;
+pub(crate) mod jwt_issuer;
 pub(crate) mod local_member;
 pub(crate) mod members;
+pub(crate) mod operator_mode;
+mod sys;
 pub(crate) mod users_file;
 
-use std::path::PathBuf;
-
-/// How this registry tells the broker who may do what.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Authority {
-    /// Users in a file that the configuration of nats-server includes; the server reads it again at a signal.
-    File {
-        /// The file with the users, written whole at each change.
-        users: PathBuf,
-        /// The file with the process id of the server. Without one, something else has the server read the users again.
-        pid: Option<PathBuf>,
-    },
-}
-
-impl Authority {
-    /// Users in a file, for the server with this pid file.
-    #[must_use]
-    pub fn file(users: PathBuf, pid: PathBuf) -> Self {
-        Self::File { users, pid: Some(pid) }
-    }
-}
+pub use self::authority::{Authority, SigningAuthority};

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use agentnet_metrics_http::Server;
-use agentnet_nats::NatsUrl;
-use agentnet_protocol::permissions::{Grant, Role};
+use agentnet_nats::{MemberLogin, NatsUrl};
 use agentnet_protocol::subject::REGISTRY_ACCOUNT_PREFIX;
 use agentnet_store::{Store, StoreError};
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::batch_lookup::{AccountIdLoader, AccountLoader, ClaimLoader};
@@ -18,7 +18,7 @@ use crate::blobs::Blobs;
 use crate::capture::{self, Capture};
 use crate::clock::Now;
 use crate::config::RegistryConfig;
-use crate::connect::{Connection, connect};
+use crate::connect::Connection;
 use crate::context::Context;
 use crate::database::Database;
 use crate::disk::Disk;
@@ -40,8 +40,9 @@ use crate::presence::writer::{self, FlushSignal};
 use crate::registry_receipts::RegistryReceipts;
 use crate::restore_sessions;
 use crate::router::{PresenceEvents, Router};
-use crate::secure;
-use crate::secure::members::{Members, RefreshError};
+use crate::secure::broker::{self, Broker};
+use crate::secure::callout::Callout;
+use crate::secure::members::{self, Members, RefreshError};
 use crate::sweep;
 use crate::task_ledger::messages::MessageTasks;
 use crate::task_ledger::notices::TaskNotices;
@@ -81,7 +82,6 @@ impl Registry {
             None => None,
         };
         let metrics_addr = page.as_ref().map(Server::address);
-        let connection = connect(&url).await?;
         let tasks = TaskSet::new();
         // Ends the tasks that were started if the rest of the start fails.
         let kill = tasks.kill_on_drop();
@@ -89,6 +89,13 @@ impl Registry {
         let database = Database::new(store);
         database.check().await;
         tasks.spawn(Phase::Background, database.clone().watch(tasks.kill_token()));
+        let nkey = url.member().map(MemberLogin::public_nkey);
+        let peers = Arc::new(Peers::new(rand::random(), nkey));
+        let (url, members) = secure_members(&config, url, &database).await?;
+        if let Some(members) = &members {
+            members::enter(members, &peers, &database, &config.server_id).await?;
+        }
+        let connection = members::connect(&url, members.is_some()).await?;
         let messages = message_tasks(&config, &connection, &database, &metrics, &tasks);
         let counted = Arc::clone(&metrics);
         let capture = capture::start(&config, &url, &connection, &database, counted, messages, &tasks).await?;
@@ -96,8 +103,11 @@ impl Registry {
         let events = PresenceEvents::subscribe(&connection.client, &connection.issuer).await?;
         let ready_line = ready_line(&config, &url, &database, &capture, metrics_addr);
         let connected = connection.connected.clone();
-        let members = secure_members(&config, &url, &database);
-        let who = Credentials { identity, members };
+        let who = Credentials {
+            identity,
+            members,
+            peers,
+        };
         let ctx = compose(config, who, connection, database, metrics, capture, tasks);
         if let Some(members) = &ctx.members {
             match members.refresh().await {
@@ -109,6 +119,7 @@ impl Registry {
             let stop = ctx.tasks.stop_token(Phase::Upkeep);
             ctx.tasks
                 .spawn(Phase::Upkeep, Arc::clone(members).run(ctx.database.clone(), stop));
+            answer_callouts(&ctx, members, &url).await?;
         }
         ctx.peers.enter(&ctx.database, &ctx.config.server_id).await;
         restore(&ctx).await?;
@@ -119,6 +130,10 @@ impl Registry {
         let mailbox_events = mailbox::listen::subscribe(&ctx.client).await?;
         let task_wake_ups = task_ledger::listen::subscribe(&ctx.client).await?;
         let router = Router::subscribe(events, &ctx).await?;
+        if ctx.is_secure() {
+            // Other registries that write users for the broker write this one too.
+            ctx.peer_events.members_changed().await;
+        }
         spawn_all(&ctx, router, page, health_questions, connected);
         spawn_mailbox(&ctx, mailbox_events);
         spawn_task_ledger(&ctx, task_wake_ups);
@@ -193,21 +208,48 @@ fn message_tasks(
     Arc::new(MessageTasks::new(config, database.retrying(), Arc::new(notices)))
 }
 
-/// The members, where the credential of this registry is that of one.
-fn secure_members(config: &RegistryConfig, url: &NatsUrl, database: &Database) -> Option<Arc<Members>> {
-    let login = url.member()?;
-    let grant = Grant {
-        role: Role::Registry,
-        account_id: login.account_id(),
-        capabilities: &[],
-        may_send_to: None,
+/// The members, where the credential of this registry is that of one, and the address with that credential.
+async fn secure_members(
+    config: &RegistryConfig,
+    url: NatsUrl,
+    database: &Database,
+) -> Result<(NatsUrl, Option<Arc<Members>>), StartError> {
+    let Some(login) = url.member() else {
+        return match &config.authority {
+            None => Ok((url, None)),
+            Some(_) => Err(StartError::Authority(
+                "it is for secure mode, and the registry connects without an identity".to_owned(),
+            )),
+        };
     };
-    let own = secure::members::user(&login.public_nkey(), &grant)?;
-    Some(Arc::new(Members::new(
-        database.fail_fast(),
-        config.authority.clone(),
-        own,
-    )))
+    let own = broker::registry_user(login)?;
+    let broker = Broker::open(config.authority.as_ref(), &url).await?;
+    let url = broker::with_own_credential(config.authority.as_ref(), url)?;
+    let members = Members::new(database.fail_fast(), broker, own);
+    Ok((url, Some(Arc::new(members))))
+}
+
+/// Answers the servers that ask about their clients, if this registry is the one to do it.
+async fn answer_callouts(ctx: &Arc<Context>, members: &Arc<Members>, url: &NatsUrl) -> Result<(), StartError> {
+    let Broker::Callout(callout) = members.broker() else {
+        return Ok(());
+    };
+    let requests = Callout::subscribe(url).await?;
+    let members = Arc::clone(members);
+    let reread = move || -> BoxFuture<'static, ()> {
+        let members = Arc::clone(&members);
+        Box::pin(async move {
+            if let Err(error) = members.refresh().await {
+                tracing::debug!(%error, "members cannot be read");
+            }
+        })
+    };
+    let stop = ctx.tasks.stop_token(Phase::Requests);
+    ctx.tasks.spawn(
+        Phase::Requests,
+        Arc::clone(callout).run(Arc::new(reread), requests, stop),
+    );
+    Ok(())
 }
 
 /// By what a registry and those who call it are known.
@@ -216,12 +258,18 @@ struct Credentials {
     identity: Option<Identity>,
     /// The members, in secure mode.
     members: Option<Arc<Members>>,
+    /// The other registries.
+    peers: Arc<Peers>,
 }
 
 /// Puts the parts together.
 fn compose(
     config: RegistryConfig,
-    Credentials { identity, members }: Credentials,
+    Credentials {
+        identity,
+        members,
+        peers,
+    }: Credentials,
     connection: Connection,
     database: Database,
     metrics: Arc<Metrics>,
@@ -236,8 +284,7 @@ fn compose(
         issuer,
     } = connection;
     let is_secure = issuer.account_id().is_some();
-    let instance_id = rand::random();
-    let peers = Arc::new(Peers::new(instance_id));
+    let instance_id = peers.instance_id();
     let store = database.fail_fast();
     let identity = identity.map(Arc::new);
     let receipts = RegistryReceipts::new(client.clone(), issuer.clone(), identity.clone(), &config.server_id);

@@ -15,6 +15,8 @@ use crate::{blobs, oversized, restore_sessions};
 const MAX_PRUNED_THREADS: usize = 500;
 /// Invites are kept for so long after their time is over: what was done with them can be looked up.
 const INVITE_RETENTION_DAYS: u32 = 30;
+/// Void credentials are known for longer than any credential lives.
+const VOIDED_RETENTION_DAYS: u32 = 400;
 const MILLIS_PER_DAY: i128 = 24 * 60 * 60 * 1000;
 
 /// Sweeps once per `gc_interval` until `stop`.
@@ -98,6 +100,7 @@ async fn retain(ctx: &Context, store: &dyn Store, now: Now) -> Result<(), StoreE
     }
     if ctx.members.is_some() {
         store.prune_invites(days_ago(INVITE_RETENTION_DAYS)).await?;
+        store.prune_voided_nkeys(days_ago(VOIDED_RETENTION_DAYS)).await?;
     }
     Ok(())
 }

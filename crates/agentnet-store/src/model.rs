@@ -20,7 +20,7 @@ pub use self::mailbox::{
 };
 pub use self::member::{
     AllowedReceivers, Enrolled, Invite, InviteRefusal, Invited, Member, MemberGrant, MemberQuery, MemberState,
-    NewInvite, NewMember,
+    NewInvite, NewMember, Void, VoidedNkey,
 };
 pub use self::registry::Registry;
 pub use self::task::{

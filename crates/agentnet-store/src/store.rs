@@ -146,6 +146,9 @@ pub trait Registries: Send + Sync {
     /// Deletes the row of a registry that stops. Unknown numbers are ignored.
     async fn remove_registry(&self, number: u64) -> Result<(), StoreError>;
 
+    /// The names and nkeys of the registries in secure mode that said at this time or later that they run, by name and nkey.
+    async fn registry_nkeys(&self, since: Timestamp) -> Result<Vec<(String, String)>, StoreError>;
+
     /// The registries that said at this time or later that they run, by number as text. Rows that are older are deleted.
     async fn registries(&self, since: Timestamp) -> Result<Vec<Registry>, StoreError>;
 }

@@ -82,7 +82,8 @@ async fn check_health(url: String, settings: &RegistrySettings, output: Output) 
         let url = checked_url(&config.nats_url).map_err(|failure| in_one_line(&failure.text()))?;
         let own = url.issuer().and_then(|own| own.strip_prefix(REGISTRY_ACCOUNT_PREFIX));
         let server_id = own.unwrap_or(&config.server_id);
-        let answer = health::ask(&config.nats_url, server_id, HEALTH_CHECK_TIMEOUT).await;
+        let authority = config.authority.as_ref();
+        let answer = health::ask_as_registry(&config.nats_url, authority, server_id, HEALTH_CHECK_TIMEOUT).await;
         let health = answer.map_err(|error| in_one_line(&error.to_string()))?;
         if let Some(problem) = &health.store_problem {
             let Health { server_id, store, .. } = &health;

@@ -12,6 +12,7 @@ fn invite() -> Invite {
         invite_id: "inv_1".to_owned(),
         secret: [1; 16],
         join_seed: [2; 32],
+        join_jwt: None,
         expires_at: Timestamp::parse("2026-02-22T08:00:00Z").unwrap(),
     }
 }
@@ -26,6 +27,18 @@ fn an_invite_reads_back() {
         ..invite()
     };
     assert_eq!(Invite::decode(&plain.encode()), Ok(plain));
+    let with_jwt = |jwt: &str| Invite {
+        join_jwt: Some(jwt.to_owned()),
+        ..invite()
+    };
+    assert_eq!(
+        Invite::decode(&with_jwt("eyJ0.eyJ1.AA").encode()),
+        Ok(with_jwt("eyJ0.eyJ1.AA"))
+    );
+    for bad in ["", "a.b", "a.b.c\n", "a.b.c.d", "a.\".c"] {
+        let refused = Invite::decode(&with_jwt(bad).encode());
+        assert_eq!(refused, Err(InviteError::Member("join_jwt")), "{bad:?}");
+    }
 }
 
 #[test]

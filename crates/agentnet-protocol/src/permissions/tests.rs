@@ -161,7 +161,7 @@ fn shape(permission: &str) -> Vec<Vec<&str>> {
 #[test]
 fn agents_get_no_subject_of_the_server() {
     let capabilities = ["chat".to_owned()];
-    for role in [Role::Agent, Role::Observer, Role::Operator, Role::Join] {
+    for role in [Role::Agent, Role::Observer, Role::Operator, Role::Join, Role::Renew] {
         let lists = permissions(&Grant {
             role,
             account_id: "acct_1",

@@ -1,4 +1,5 @@
-//! Members of a secure network: `enroll` and `member_*` (an addition to the Python protocol, PROTOCOL.md sections 23.4, 23.5).
+//! Members of a network in secure mode: `enroll`, `renew` and `member_*` (an addition to the Python protocol, PROTOCOL.md sections
+//! 23.4, 23.5 and 23.8).
 
 mod admin;
 
@@ -8,7 +9,7 @@ pub use admin::{
 };
 
 use super::read::bounded;
-use super::record::{record, reply};
+use super::record::{Omitted, Record as _, record, reply};
 use super::{Request, RpcError, required};
 use crate::json::{Object, ObjectWriter};
 use crate::limits::MAX_NAME_BYTES;
@@ -87,6 +88,10 @@ record! {
         pub capabilities: Vec<String>,
         /// Addresses of the network's servers; empty where those of the invite hold.
         pub urls: Vec<String>,
+        /// The member's JWT, on a network in operator mode (section 23.8).
+        pub jwt: Option<String> as Omitted,
+        /// The JWT that can ask for another one.
+        pub renewal_jwt: Option<String> as Omitted,
     }
 }
 
@@ -96,3 +101,60 @@ impl EnrollReply {
 }
 
 reply!(EnrollReply, ["status", "account_id"], not_empty: account_id);
+
+/// `registry.renew.<account_id>`: another JWT for a member, on a network in operator mode. The caller is the member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RenewRequest;
+
+impl Request for RenewRequest {
+    const NAME: &'static str = "renew";
+    type Reply = RenewReply;
+
+    fn encode(&self) -> String {
+        "{}".to_owned()
+    }
+
+    fn decode(object: Option<&Object<'_>>) -> Result<Self, RpcError> {
+        required(object, "renew payload must be an object").map(|_| Self)
+    }
+}
+
+record! {
+    /// The credentials of a member.
+    #[derive(Debug, Clone, PartialEq, Eq, Default)]
+    pub struct RenewReply {
+        /// Account of the member.
+        pub account_id: String,
+        /// Its JWT; absent where the server knows members by their nkeys alone.
+        pub jwt: Option<String> as Omitted,
+        /// The JWT that can ask for another one.
+        pub renewal_jwt: Option<String> as Omitted,
+        /// When `jwt` ends, UTC.
+        pub expires_at: Option<String> as Omitted,
+    }
+}
+
+reply!(RenewReply, ["account_id"], not_empty: account_id);
+
+record! {
+    /// What a member may do has changed, and counts when it connects again (`agentnet.events.<account>.credential`, section 23.8).
+    /// Only registries may publish it.
+    #[derive(Debug, Clone, PartialEq, Eq, Default)]
+    pub struct CredentialEvent {
+        /// The account.
+        pub account_id: String,
+        /// [`CredentialEvent::GRANTED`].
+        pub kind: String,
+    }
+}
+
+impl CredentialEvent {
+    /// A member has other permissions.
+    pub const GRANTED: &'static str = "granted";
+
+    /// The wire text.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        self.to_json()
+    }
+}

@@ -201,6 +201,7 @@ fn check_enrolment_case(case: &Case<'_>) {
         invite_id: invite_id.to_owned(),
         secret,
         join_seed: [0; 32],
+        join_jwt: None,
         expires_at: Timestamp::MAX,
     };
     let made = enrolment(&invite, &array(case, "identity_seed"));

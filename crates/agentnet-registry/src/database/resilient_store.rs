@@ -239,6 +239,10 @@ impl Registries for ResilientStore {
         self.call(|| self.database.store.remove_registry(number)).await
     }
 
+    async fn registry_nkeys(&self, since: Timestamp) -> Result<Vec<(String, String)>, StoreError> {
+        self.call(|| self.database.store.registry_nkeys(since)).await
+    }
+
     async fn registries(&self, since: Timestamp) -> Result<Vec<Registry>, StoreError> {
         self.call(|| self.database.store.registries(since)).await
     }

@@ -7,6 +7,7 @@ fn row(number: u64, key: &str) -> Row {
         number,
         server_id: "r".to_owned(),
         announce_key: key.to_owned(),
+        nkey: None,
         beat_at: Now::read().time,
     }
 }
@@ -17,7 +18,7 @@ fn heard(peers: &Peers, body: &str) -> Origin {
 
 #[test]
 fn who_has_the_key_of_the_row_is_a_colleague_and_nobody_else() {
-    let (sender, listener) = (Peers::new(7), Peers::new(8));
+    let (sender, listener) = (Peers::new(7, None), Peers::new(8, None));
     let body = sender.authenticated(BODY.to_owned());
     assert_eq!(heard(&listener, &body), Origin::Unproven, "its row was not read");
     listener.replace_rows(vec![row(7, &sender.key), row(9, "another key")]);
@@ -28,7 +29,7 @@ fn who_has_the_key_of_the_row_is_a_colleague_and_nobody_else() {
         body.replace("0007", "0009"),
         body.replacen("\"mac\":\"", "\"mac\":\"0", 1),
         format!("{} }}", &body[..body.len() - 1]),
-        Peers::new(7).authenticated(BODY.to_owned()),
+        Peers::new(7, None).authenticated(BODY.to_owned()),
         r#"{"session_tag":"é","number":"0000000000000007","mac":"é"}"#.to_owned(),
         r#"{"mac":""}"#.to_owned(),
     ] {
@@ -61,7 +62,7 @@ fn the_number_is_found_where_it_is_and_not_within_a_text() {
 
 #[test]
 fn a_recorded_beat_does_nothing() {
-    let peers = Peers::new(1);
+    let peers = Peers::new(1, None);
     let now = Instant::now();
     assert!(!peers.beat(7, 1, now), "it has no row");
     peers.replace_rows(vec![row(7, "key")]);
@@ -73,7 +74,7 @@ fn a_recorded_beat_does_nothing() {
 
 #[test]
 fn who_was_heard_just_now_is_shown() {
-    let peers = Peers::new(1);
+    let peers = Peers::new(1, None);
     let now = Instant::now();
     peers.replace_rows(vec![row(1, "own"), row(7, "key"), row(8, "silent")]);
     assert!(peers.unproven_beat("s", 7, Some("db"), now), "before its row was read");
@@ -91,7 +92,7 @@ fn who_was_heard_just_now_is_shown() {
 
 #[test]
 fn strangers_are_bounded() {
-    let peers = Peers::new(1);
+    let peers = Peers::new(1, None);
     let now = Instant::now();
     for number in 0..1000 {
         peers.unproven_beat(&"é".repeat(500_000), number, Some(&"x".repeat(1000)), now);

@@ -5,25 +5,30 @@ use std::sync::Arc;
 use agentnet_protocol::Timestamp;
 use agentnet_protocol::invite::check_enrolment;
 use agentnet_protocol::nkey::Nkey;
-use agentnet_protocol::permissions::{Grant, PermissionError, Role, permissions};
+use agentnet_protocol::permissions::{Grant, PermissionError, permissions};
 use agentnet_protocol::rpc::{
-    EnrollReply, EnrollRequest, MemberGrantRequest, MemberInviteReply, MemberInviteRequest, MemberListReply,
-    MemberListRequest, MemberRecord, MemberReply, MemberRevokeRequest, Reply as _, RpcError, SendPolicy,
-    member_error_code,
+    CredentialEvent, EnrollReply, EnrollRequest, MemberGrantRequest, MemberInviteReply, MemberInviteRequest,
+    MemberListReply, MemberListRequest, MemberRecord, MemberReply, MemberRevokeRequest, RenewReply, RenewRequest,
+    Reply as _, RpcError, SendPolicy, member_error_code,
 };
+use agentnet_protocol::subject::credential_events;
 use agentnet_protocol::{ids, username};
 use agentnet_store::StoreError;
 use agentnet_store::model::{
-    AllowedReceivers, Enrolled, Invited, Member, MemberGrant, MemberQuery, NewInvite, NewMember,
+    AllowedReceivers, Enrolled, Invited, Member, MemberGrant, MemberQuery, MemberState, NewInvite, NewMember, Void,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::caller::forbidden;
 use super::{Call, failed};
 use crate::clock::{Now, now_text};
 use crate::context::Context;
+use crate::secure::jwt_issuer::IssueError;
 use crate::secure::members::Members;
 
+/// How far the clocks of the registries may be apart, when rights are taken.
+const CLOCK_SKEW_MILLIS: i128 = 60_000;
 const STORE_FAILED: &str = "members_failed: the registry's database did not take the request; try again later";
 const BROKER_FAILED: &str = "members_failed: the broker did not take the change; see the registry's log";
 
@@ -63,7 +68,15 @@ pub(super) async fn invite(ctx: &Arc<Context>, request: MemberInviteRequest, cal
         may_send_to: request.may_send_to,
         at: now,
     };
-    check_grant(request.role, &member.capabilities, member.may_send_to.as_deref())?;
+    check_grant(
+        members(ctx)?,
+        &Grant {
+            role: request.role,
+            account_id: &member.new_account_id,
+            capabilities: &member.capabilities,
+            may_send_to: member.may_send_to.as_deref(),
+        },
+    )?;
     let invite = NewInvite {
         invite_id,
         secret: secret.to_vec(),
@@ -81,6 +94,7 @@ pub(super) async fn invite(ctx: &Arc<Context>, request: MemberInviteRequest, cal
         ));
     };
     changed(ctx).await?;
+    let join_jwt = members(ctx)?.join_jwt(&invite).map_err(not_issued)?;
     tracing::info!(account_id = %invited.account_id, username = %invited.username, role = %invited.role, by = call.caller.as_deref(), "invited");
     Ok(MemberInviteReply {
         invite_id: invite.invite_id,
@@ -90,6 +104,7 @@ pub(super) async fn invite(ctx: &Arc<Context>, request: MemberInviteRequest, cal
         join_seed: URL_SAFE_NO_PAD.encode(join_seed),
         expires_at: invite.expires_at.to_string(),
         role: invited.role,
+        join_jwt,
     }
     .encode())
 }
@@ -99,16 +114,16 @@ fn random_id(prefix: &str) -> String {
     format!("{prefix}_{:032x}", rand::random::<u128>())
 }
 
-/// What cannot stand in a permission is refused before it is stored.
-fn check_grant(role: Role, capabilities: &[String], may_send_to: Option<&[String]>) -> Result<(), RpcError> {
-    let grant = Grant {
-        role,
-        account_id: "acct_checked",
-        capabilities,
-        may_send_to,
-    };
-    let checked = permissions(&grant).map(drop);
-    checked.map_err(|error: PermissionError| refused("grant_invalid", error))
+/// What cannot stand in a permission, or makes a credential that the broker does not take, is refused before it is stored.
+fn check_grant(members: &Members, grant: &Grant<'_>) -> Result<(), RpcError> {
+    permissions(grant).map_err(|error: PermissionError| refused("grant_invalid", error))?;
+    let checked = members.broker().check(grant);
+    checked.map_err(|error| refused("grant_invalid", error))
+}
+
+fn not_issued(error: IssueError) -> RpcError {
+    tracing::error!(%error, "a credential cannot be made");
+    RpcError::with_text(BROKER_FAILED.to_owned())
 }
 
 /// Uses an invite: binds the keys of its member. Every reason to refuse it has one answer; the log says which it is.
@@ -131,6 +146,9 @@ pub(super) async fn enroll(ctx: &Arc<Context>, request: EnrollRequest, call: &Ca
     let secret = secret.ok_or_else(|| invalid("its secret is damaged"))?;
     check_enrolment(&request, &invite.invite_id, &invite.account_id, secret)
         .map_err(|error| invalid(&error.to_string()))?;
+    if members(ctx)?.broker().is_void(&request.nkey) {
+        return Err(invalid("its nkey was revoked"));
+    }
     let used = ctx.store.use_invite(
         &invite.invite_id,
         &invite.account_id,
@@ -150,6 +168,10 @@ pub(super) async fn enroll(ctx: &Arc<Context>, request: EnrollRequest, call: &Ca
         Err(error) => return Err(store_failed(error)),
     };
     changed(ctx).await?;
+    let credentials = members(ctx)?.credentials(&member).map_err(not_issued)?;
+    let (jwt, renewal_jwt) = credentials.map_or((None, None), |credentials| {
+        (Some(credentials.jwt), Some(credentials.renewal_jwt))
+    });
     tracing::info!(account_id = %member.account_id, username = %member.username, "enrolled");
     Ok(EnrollReply {
         status: EnrollReply::ENROLLED.to_owned(),
@@ -158,17 +180,39 @@ pub(super) async fn enroll(ctx: &Arc<Context>, request: EnrollRequest, call: &Ca
         role: member.role,
         capabilities: member.capabilities,
         urls: Vec::new(),
+        jwt,
+        renewal_jwt,
     }
     .encode())
+}
+
+/// The credentials of the caller, by what it may do now. The store is asked, and not what is known of it: a credential that is made
+/// after a change must not allow what was taken. (Which credentials are void may be known late: then this one is void too, and the
+/// caller asks again.)
+pub(super) async fn renew(ctx: &Arc<Context>, _request: RenewRequest, call: &Call) -> Result<String, RpcError> {
+    let members = members(ctx)?;
+    let caller = call.caller.as_deref().unwrap_or_default();
+    let member = ctx.store.member(caller).await.map_err(store_failed)?;
+    let member = member.filter(|member| member.state == MemberState::Active);
+    let member = member.ok_or_else(|| forbidden("only active members get a credential"))?;
+    let credentials = members.credentials(&member).map_err(not_issued)?;
+    tracing::debug!(account_id = %member.account_id, "credential renewed");
+    let mut reply = RenewReply {
+        account_id: member.account_id,
+        ..RenewReply::default()
+    };
+    if let Some(credentials) = credentials {
+        reply.expires_at = Some(credentials.expires_at.to_string());
+        (reply.jwt, reply.renewal_jwt) = (Some(credentials.jwt), Some(credentials.renewal_jwt));
+    }
+    Ok(reply.encode())
 }
 
 /// The members, by account id.
 pub(super) async fn list(ctx: &Arc<Context>, request: MemberListRequest, call: &Call) -> Result<String, RpcError> {
     members(ctx)?;
     if !call.reads_everything(ctx) {
-        return Err(super::caller::forbidden(
-            "only operators and observers may list members",
-        ));
+        return Err(forbidden("only operators and observers may list members"));
     }
     let query = MemberQuery {
         state: None,
@@ -199,6 +243,7 @@ pub(super) async fn revoke(ctx: &Arc<Context>, request: MemberRevokeRequest, cal
     let revoked = ctx.store.revoke_member(&member.account_id, now).await;
     let revoked = revoked.map_err(store_failed)?.ok_or(RpcError::NOT_FOUND)?;
     changed(ctx).await?;
+    members(ctx)?.broker().cut_off(&revoked.account_id).await;
     for session in ctx.presence.sessions_of(&revoked.account_id) {
         ctx.presence.goodbye(&session.session_tag, Now::read());
     }
@@ -211,14 +256,26 @@ pub(super) async fn revoke(ctx: &Arc<Context>, request: MemberRevokeRequest, cal
 /// Changes what a member may do.
 pub(super) async fn grant(ctx: &Arc<Context>, request: MemberGrantRequest, call: &Call) -> Result<String, RpcError> {
     call.check_operator(ctx)?;
-    let member = find(ctx, request.account_id, request.username).await?;
-    let role: Role = member.role.parse().map_err(|_| RpcError::NOT_FOUND)?;
-    let targets = match &request.may_send_to {
-        SendPolicy::Only(targets) => Some(targets.as_slice()),
-        SendPolicy::Keep | SendPolicy::Everybody => None,
-    };
-    check_grant(role, &request.capabilities_add, targets)?;
-    let change = MemberGrant {
+    let member = find(ctx, request.account_id.clone(), request.username.clone()).await?;
+    let change = change_of(request);
+    check_change(ctx, &member, &change)?;
+    let granted = ctx.store.grant_member(&member.account_id, &change).await;
+    let granted = granted.map_err(store_failed)?.ok_or(RpcError::NOT_FOUND)?;
+    changed(ctx).await?;
+    let broker = members(ctx)?.broker();
+    if change.void.is_some() && broker.cuts_off() {
+        broker.cut_off(&granted.account_id).await;
+    } else if broker.grants_at_connect() {
+        announce_grant(ctx, &granted.account_id).await;
+    }
+    tracing::info!(account_id = %granted.account_id, username = %granted.username, by = call.caller.as_deref(), "granted");
+    Ok(reply(granted))
+}
+
+fn change_of(request: MemberGrantRequest) -> MemberGrant {
+    let takes = !request.capabilities_remove.is_empty() || matches!(request.may_send_to, SendPolicy::Only(_));
+    let now = Now::read().time;
+    MemberGrant {
         capabilities_add: request.capabilities_add,
         capabilities_remove: request.capabilities_remove,
         may_send_to: match request.may_send_to {
@@ -226,12 +283,41 @@ pub(super) async fn grant(ctx: &Arc<Context>, request: MemberGrantRequest, call:
             SendPolicy::Everybody => AllowedReceivers::All,
             SendPolicy::Only(targets) => AllowedReceivers::Only(targets),
         },
+        void: takes.then(|| Void {
+            issued_until: now.saturating_add_millis(CLOCK_SKEW_MILLIS),
+            at: now,
+        }),
+    }
+}
+
+/// Refuses a change that cannot be stored or made a credential of.
+fn check_change(ctx: &Context, member: &Member, change: &MemberGrant) -> Result<(), RpcError> {
+    let added = change.capabilities_add.iter();
+    let added = added.filter(|name| !member.capabilities.contains(name));
+    let capabilities: Vec<String> = member.capabilities.iter().chain(added).cloned().collect();
+    let grant = Grant {
+        role: member.role.parse().map_err(|_| RpcError::NOT_FOUND)?,
+        account_id: &member.account_id,
+        capabilities: &capabilities,
+        may_send_to: match &change.may_send_to {
+            AllowedReceivers::Unchanged => member.may_send_to.as_deref(),
+            AllowedReceivers::All => None,
+            AllowedReceivers::Only(targets) => Some(targets),
+        },
     };
-    let granted = ctx.store.grant_member(&member.account_id, &change).await;
-    let granted = granted.map_err(store_failed)?.ok_or(RpcError::NOT_FOUND)?;
-    changed(ctx).await?;
-    tracing::info!(account_id = %granted.account_id, username = %granted.username, by = call.caller.as_deref(), "granted");
-    Ok(reply(granted))
+    check_grant(members(ctx)?, &grant)
+}
+
+/// Tells a member that it may do something else when it connects again.
+async fn announce_grant(ctx: &Context, account_id: &str) {
+    let event = CredentialEvent {
+        account_id: account_id.to_owned(),
+        kind: CredentialEvent::GRANTED.to_owned(),
+    };
+    let subject = credential_events(account_id);
+    if let Err(error) = ctx.client.publish(subject, event.encode().into()).await {
+        tracing::debug!(%error, "a member could not be told of its grant");
+    }
 }
 
 /// The member that a request names; the id takes precedence.

@@ -10,6 +10,7 @@ use agentnet_store::model::{Enrolled, Invited, MemberState, NewInvite, NewMember
 
 use crate::clock::Now;
 use crate::context::Context;
+use crate::secure::jwt_issuer::MemberCredentials;
 use crate::secure::members::{Members, RefreshError};
 
 /// How long the invite lives that is made and used at once.
@@ -77,6 +78,19 @@ pub(crate) async fn is_member(
     Ok(found.is_some_and(|member| {
         member.state == MemberState::Active && member.nkey.as_deref() == Some(nkey) && member.role == role.as_str()
     }))
+}
+
+/// The credentials of an active member; `None` where its nkey is one.
+pub(crate) async fn credentials(
+    ctx: &Context,
+    account_id: &str,
+) -> Result<Option<MemberCredentials>, LocalMemberError> {
+    let members = members(ctx)?;
+    let member = ctx.store.member(account_id).await?;
+    let member = member.filter(|member| member.state == MemberState::Active);
+    let member = member.ok_or_else(|| LocalMemberError::Refused("it is no active member".to_owned()))?;
+    let credentials = members.credentials(&member);
+    credentials.map_err(|error| LocalMemberError::Broker(error.to_string()))
 }
 
 /// Makes a member, and returns its account id. An active member of this name and role loses its credential: it is the same

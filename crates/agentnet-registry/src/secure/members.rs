@@ -5,30 +5,42 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use agentnet_nats::NatsUrl;
 use agentnet_protocol::member::Role;
-use agentnet_protocol::permissions::{Grant, permissions};
-use agentnet_store::model::{Invite, Member, MemberQuery, MemberState};
+use agentnet_protocol::nkey::is_public;
+use agentnet_protocol::permissions::Grant;
+use agentnet_protocol::subject::REGISTRY_ACCOUNT_PREFIX;
+use agentnet_store::model::{Invite, Member, MemberQuery, MemberState, NewInvite};
 use agentnet_store::{Store, StoreError};
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::Authority;
-use super::users_file::{self, BrokerUser};
+use super::broker::Broker;
+use super::jwt_issuer::{IssueError, MemberCredentials, seconds};
+use super::users_file::BrokerUser;
 use crate::clock::Now;
+use crate::connect::{self, Connection};
 use crate::database::Database;
+use crate::error::StartError;
+use crate::peers::Peers;
 
 /// Members that are read at a time.
 const PAGE: usize = 500;
 /// How often members are read though nothing is announced.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(10);
+/// How long the server may take to read its users.
+const REFUSED_TIMEOUT: Duration = Duration::from_secs(4);
+const REFUSED_RETRY_DELAY: Duration = Duration::from_millis(100);
+/// A registry that has not said for so long that it runs was killed: as `peers` has it.
+const STALE_REGISTRY_MILLIS: i128 = 300_000;
 
 /// The members, and the users of the broker that were made of them.
 pub(crate) struct Members {
     store: Arc<dyn Store>,
-    authority: Option<Authority>,
+    broker: Broker,
     /// The registry's own user: it is no member of the store.
     own: BrokerUser,
     active: RwLock<HashMap<String, Arc<Member>>>,
@@ -41,16 +53,16 @@ pub(crate) struct Members {
 pub(crate) enum RefreshError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the users of the broker cannot be written: {0}")]
-    Authority(#[from] std::io::Error),
+    #[error("the members cannot be brought to the broker: {0}")]
+    Broker(#[from] std::io::Error),
 }
 
 impl Members {
     /// No members yet.
-    pub(crate) fn new(store: Arc<dyn Store>, authority: Option<Authority>, own: BrokerUser) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, broker: Broker, own: BrokerUser) -> Self {
         Self {
             store,
-            authority,
+            broker,
             own,
             active: RwLock::default(),
             users: Mutex::default(),
@@ -75,26 +87,55 @@ impl Members {
         let mut users = self.users.lock().await;
         let members = self.read_active().await?;
         let invites = self.store.live_invites(Now::read().time).await?;
-        let wanted = self.users_of(&members, &invites);
+        let registries = match self.broker.names_registries() {
+            true => self.other_registries().await?,
+            false => Vec::new(),
+        };
+        let wanted = self.users_of(&registries, &members, &invites);
         let members = members
             .into_iter()
             .map(|member| (member.account_id.clone(), Arc::new(member)));
         *self.active.write() = members.collect();
-        if *users == wanted {
-            return Ok(());
+        if self.broker.voids() {
+            self.broker.void(&self.store.voided_nkeys().await?).await?;
         }
-        if let Some(Authority::File { users: path, pid }) = &self.authority {
-            let (path, pid, written) = (path.clone(), pid.clone(), wanted.clone());
-            let write = move || {
-                users_file::write(&path, &written)?;
-                pid.map_or(Ok(()), |pid| users_file::reload(&pid))
-            };
-            tokio::task::spawn_blocking(write)
-                .await
-                .map_err(std::io::Error::other)??;
-        }
+        self.broker.apply(&users, &wanted).await?;
         *users = wanted;
         Ok(())
+    }
+
+    /// What brings the members to the broker.
+    pub(crate) fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// The credentials of an active member, by what it may do now; `None` where its nkey is one.
+    pub(crate) fn credentials(&self, member: &Member) -> Result<Option<MemberCredentials>, IssueError> {
+        match of_member(member) {
+            Some(user) => self.broker.credentials(&user),
+            None => Ok(None),
+        }
+    }
+
+    /// The JWT with which an invite is used; `None` where its nkey is enough.
+    pub(crate) fn join_jwt(&self, invite: &NewInvite) -> Result<Option<String>, IssueError> {
+        let user = BrokerUser::new(&invite.join_nkey, &join_grant(&invite.invite_id))?;
+        self.broker.jwt_until(&user, seconds(invite.expires_at))
+    }
+
+    /// The other registries on this database: each that writes users for the broker writes all of them.
+    async fn other_registries(&self) -> Result<Vec<BrokerUser>, StoreError> {
+        let since = Now::read().time.saturating_add_millis(-STALE_REGISTRY_MILLIS);
+        let known = self.store.registry_nkeys(since).await?;
+        let mut users: Vec<BrokerUser> = Vec::new();
+        for (server_id, nkey) in known {
+            let account_id = format!("{REGISTRY_ACCOUNT_PREFIX}{server_id}");
+            let is_new = nkey != self.own.nkey && users.iter().all(|user| user.nkey != nkey);
+            if is_new && is_public(&nkey) {
+                users.extend(user(&nkey, &registry_grant(&account_id)));
+            }
+        }
+        Ok(users)
     }
 
     async fn read_active(&self) -> Result<Vec<Member>, StoreError> {
@@ -115,27 +156,11 @@ impl Members {
     }
 
     /// The users of these members and invites. One whose permissions cannot be made has none.
-    fn users_of(&self, members: &[Member], invites: &[Invite]) -> Vec<BrokerUser> {
-        let of_member = |member: &Member| {
-            let grant = Grant {
-                role: member.role.parse().ok()?,
-                account_id: &member.account_id,
-                capabilities: &member.capabilities,
-                may_send_to: member.may_send_to.as_deref(),
-            };
-            user(member.nkey.as_deref()?, &grant)
-        };
-        let of_invite = |invite: &Invite| {
-            let grant = Grant {
-                role: Role::Join,
-                account_id: &invite.invite_id,
-                capabilities: &[],
-                may_send_to: None,
-            };
-            user(&invite.join_nkey, &grant)
-        };
+    fn users_of(&self, registries: &[BrokerUser], members: &[Member], invites: &[Invite]) -> Vec<BrokerUser> {
+        let of_invite = |invite: &Invite| user(&invite.join_nkey, &join_grant(&invite.invite_id));
         let own = std::iter::once(self.own.clone());
-        own.chain(members.iter().filter_map(of_member))
+        own.chain(registries.iter().cloned())
+            .chain(members.iter().filter_map(of_member))
             .chain(invites.iter().filter_map(of_invite))
             .collect()
     }
@@ -162,16 +187,73 @@ impl Members {
     }
 }
 
+/// The user of a member that has enrolled.
+fn of_member(member: &Member) -> Option<BrokerUser> {
+    let grant = Grant {
+        role: member.role.parse().ok()?,
+        account_id: &member.account_id,
+        capabilities: &member.capabilities,
+        may_send_to: member.may_send_to.as_deref(),
+    };
+    user(member.nkey.as_deref()?, &grant)
+}
+
+fn join_grant(invite_id: &str) -> Grant<'_> {
+    Grant {
+        role: Role::Join,
+        account_id: invite_id,
+        capabilities: &[],
+        may_send_to: None,
+    }
+}
+
+/// What a registry may do.
+pub(crate) fn registry_grant(account_id: &str) -> Grant<'_> {
+    Grant {
+        role: Role::Registry,
+        account_id,
+        capabilities: &[],
+        may_send_to: None,
+    }
+}
+
 /// A user with the permissions of a grant.
 pub(crate) fn user(nkey: &str, grant: &Grant<'_>) -> Option<BrokerUser> {
-    match permissions(grant) {
-        Ok(permissions) => Some(BrokerUser {
-            nkey: nkey.to_owned(),
-            permissions,
-        }),
-        Err(error) => {
-            tracing::error!(%error, "a member gets no credential");
-            None
+    BrokerUser::new(nkey, grant)
+        .inspect_err(|error| tracing::error!(%error, "a member gets no credential"))
+        .ok()
+}
+
+/// Makes this registry a user of the broker before it connects, where it writes the broker's users: another one may have written
+/// them last.
+pub(crate) async fn enter(
+    members: &Members,
+    peers: &Peers,
+    database: &Database,
+    server_id: &str,
+) -> Result<(), StartError> {
+    if !members.broker.names_registries() || !database.is_up() {
+        return Ok(());
+    }
+    peers.enter(database, server_id).await;
+    match members.refresh().await {
+        Err(RefreshError::Store(error)) => {
+            tracing::warn!(%error, "the members in the store cannot be read yet; trying again");
+            Ok(())
+        }
+        outcome => outcome.map_err(|error| StartError::Members(error.to_string())),
+    }
+}
+
+/// Connects. In secure mode a refusal is tried again for a while: the server reads its users shortly after they are written.
+pub(crate) async fn connect(url: &NatsUrl, is_secure: bool) -> Result<Connection, StartError> {
+    let end = Instant::now() + REFUSED_TIMEOUT;
+    loop {
+        match connect::connect(url).await {
+            Err(StartError::Refused { .. }) if is_secure && Instant::now() < end => {
+                tokio::time::sleep(REFUSED_RETRY_DELAY).await;
+            }
+            outcome => return outcome,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use agentnet_protocol::permissions::Permissions;
+use agentnet_protocol::permissions::{Grant, PermissionError, Permissions, Role, permissions};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::NamedTempFile;
 
@@ -17,8 +17,27 @@ use tempfile::NamedTempFile;
 pub struct BrokerUser {
     /// Public nkey, `U…`.
     pub nkey: String,
+    /// Its account; of an invite, its id.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
     /// What it may publish and subscribe to.
     pub permissions: Permissions,
+}
+
+impl BrokerUser {
+    /// A user with the permissions of a grant.
+    ///
+    /// # Errors
+    /// [`PermissionError`]: the grant holds a value that cannot stand in a permission.
+    pub fn new(nkey: &str, grant: &Grant<'_>) -> Result<Self, PermissionError> {
+        Ok(Self {
+            nkey: nkey.to_owned(),
+            name: grant.account_id.to_owned(),
+            role: grant.role,
+            permissions: permissions(grant)?,
+        })
+    }
 }
 
 /// The text of a users file: `users: [ … ]`, to be included in an account of the configuration.
@@ -87,6 +106,8 @@ mod tests {
         let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         BrokerUser {
             nkey: "UABC".into(),
+            name: "acct_1".into(),
+            role: Role::Agent,
             permissions: Permissions {
                 publish: texts(publish),
                 subscribe: texts(subscribe),

@@ -11,6 +11,7 @@ use tokio_util::sync::DropGuard;
 use crate::capture::{self, CaptureMode};
 use crate::context::Context;
 use crate::error::Failed;
+use crate::secure::jwt_issuer::MemberCredentials;
 use crate::secure::local_member::{self, LocalMember, LocalMemberError};
 use crate::tasks::Phase;
 
@@ -75,6 +76,14 @@ impl RegistryHandle {
     /// [`LocalMemberError`]
     pub async fn add_member(&self, member: LocalMember<'_>) -> Result<String, LocalMemberError> {
         local_member::add(&self.ctx, member).await
+    }
+
+    /// The credentials of an active member, by what it may do now; `None` where its nkey is one.
+    ///
+    /// # Errors
+    /// [`LocalMemberError`]: it is no active member, or no credential can be made for it.
+    pub async fn credentials(&self, account_id: &str) -> Result<Option<MemberCredentials>, LocalMemberError> {
+        local_member::credentials(&self.ctx, account_id).await
     }
 
     /// Returns when the registry cannot go on, with the reason. It should be [stopped](RegistryHandle::shutdown) then;

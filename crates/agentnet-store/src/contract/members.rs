@@ -6,8 +6,10 @@ use tokio::task::JoinSet;
 
 use super::claims::with_id;
 use super::sample::{any_member, at, enrol, invite_to, invited, new_invite, new_member, requested, texts};
+use agentnet_protocol::Timestamp;
+
 use crate::StoreError;
-use crate::model::{AllowedReceivers, Invite, Invited, Member, MemberGrant, MemberQuery, MemberState, NewMember};
+use crate::model::{AllowedReceivers, Invite, Invited, Member, MemberGrant, MemberQuery, MemberState, NewMember, Void};
 use crate::store::Store;
 
 async fn ids(store: &dyn Store, query: &MemberQuery) -> Vec<String> {
@@ -195,6 +197,7 @@ pub async fn rights_are_granted_and_taken(store: Arc<dyn Store>) {
             capabilities_add: texts(add),
             capabilities_remove: texts(remove),
             may_send_to,
+            void: None,
         };
         let member = store.grant_member("acct_new_alice", &grant).await.unwrap().unwrap();
         assert_eq!(
@@ -267,4 +270,47 @@ pub async fn a_member_goes_by_the_name_of_its_account(store: Arc<dyn Store>) {
         ..new_member("alice")
     };
     assert_eq!(invite_to(&*store, &other, "inv_2").await.account_id, "acct_2");
+}
+
+/// Credentials are void from the revocation on, for good; after a grant that takes rights, those that were issued before. A later
+/// time replaces an earlier one.
+pub async fn credentials_of_revoked_and_limited_members_are_void(store: Arc<dyn Store>) {
+    for (name, invite, nkey) in [("alice", "inv_1", "nkey_a"), ("bob", "inv_2", "nkey_b")] {
+        invited(&*store, name, invite).await;
+        enrol(&*store, invite, &format!("acct_new_{name}"), nkey).await;
+    }
+    invited(&*store, "carol", "inv_3").await;
+    assert!(store.voided_nkeys().await.unwrap().is_empty());
+    let limit = async |account_id: &str, until: Option<i64>| {
+        let void = until.map(|until| Void {
+            issued_until: at(until),
+            at: at(50),
+        });
+        let grant = MemberGrant {
+            void,
+            ..MemberGrant::default()
+        };
+        store.grant_member(account_id, &grant).await.unwrap().unwrap();
+    };
+    limit("acct_new_bob", None).await;
+    limit("acct_new_bob", Some(60)).await;
+    limit("acct_new_bob", Some(55)).await;
+    // It has no credential yet.
+    limit("acct_new_carol", Some(60)).await;
+    store.revoke_member("acct_new_carol", at(51)).await.unwrap();
+    store.revoke_member("acct_new_alice", at(51)).await.unwrap();
+    let voided = store.voided_nkeys().await.unwrap();
+    let voided: Vec<(&str, Timestamp)> = voided
+        .iter()
+        .map(|void| (void.nkey.as_str(), void.issued_until))
+        .collect();
+    let forever = Void::all(at(0)).issued_until;
+    assert_eq!(voided, [("nkey_a", forever), ("nkey_b", at(60))]);
+    assert_eq!(forever.to_string(), "2100-01-01T00:00:00Z");
+    // A member that is invited again gets another key; the old one stays void.
+    invited(&*store, "alice", "inv_4").await;
+    assert_eq!(store.voided_nkeys().await.unwrap().len(), 2);
+    assert_eq!(store.prune_voided_nkeys(at(50)).await.unwrap(), 0);
+    assert_eq!(store.prune_voided_nkeys(at(51)).await.unwrap(), 1);
+    assert_eq!(store.voided_nkeys().await.unwrap()[0].nkey, "nkey_a");
 }

@@ -174,6 +174,7 @@ macro_rules! contract_cases {
                 a_revoked_member_has_no_key
                 rights_are_granted_and_taken
                 members_are_paged_by_account
+                credentials_of_revoked_and_limited_members_are_void
                 a_member_goes_by_the_name_of_its_account
             ]
             messages: [
@@ -198,6 +199,7 @@ macro_rules! contract_cases {
             registries: [
                 a_database_keeps_its_id
                 a_registry_is_there_until_it_stops_or_falls_silent
+                the_keys_of_registries_are_known
             ]
             retention: [
                 sessions_that_ended_are_pruned

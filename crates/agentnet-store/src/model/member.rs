@@ -3,6 +3,7 @@
 use std::fmt;
 
 use agentnet_protocol::limits::{MAX_NAME_BYTES, check_bytes, check_capabilities};
+use agentnet_protocol::nats_jwt::RENEWAL_ISSUED_AT;
 use agentnet_protocol::signing_scope::SigningScope;
 use agentnet_protocol::{RawJson, Timestamp};
 
@@ -264,6 +265,37 @@ pub struct MemberGrant {
     pub capabilities_remove: Vec<String>,
     /// Accounts that it may send to.
     pub may_send_to: AllowedReceivers,
+    /// Credentials that were issued until then are void: they allow what the member may not do any more. Absent: they go on.
+    pub void: Option<Void>,
+}
+
+/// A time until which credentials are void.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Void {
+    /// Credentials that were issued until then are void.
+    pub issued_until: Timestamp,
+    /// Time of the change, UTC.
+    pub at: Timestamp,
+}
+
+impl Void {
+    /// All credentials are void, for good.
+    #[must_use]
+    pub fn all(at: Timestamp) -> Self {
+        Self {
+            issued_until: Timestamp::from_micros(RENEWAL_ISSUED_AT * 1_000_000),
+            at,
+        }
+    }
+}
+
+/// A key whose credentials are void (table `agent_voided_nkeys`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VoidedNkey {
+    /// Public key of the credentials.
+    pub nkey: String,
+    /// Credentials that were issued until then are void.
+    pub issued_until: Timestamp,
 }
 
 /// Changes of the accounts that a member may send to.

@@ -15,6 +15,8 @@ pub struct Registry {
     pub server_id: String,
     /// What its announcements are authenticated with.
     pub announce_key: String,
+    /// By which the broker knows it, in secure mode.
+    pub nkey: Option<String>,
     /// When it last said here that it runs (coarse).
     pub beat_at: Timestamp,
 }

@@ -17,7 +17,8 @@ use super::{
 };
 use crate::error::StoreError;
 use crate::model::{
-    Enrolled, Invite, InviteRefusal, Invited, Member, MemberGrant, MemberQuery, MemberState, NewInvite, NewMember, Page,
+    Enrolled, Invite, InviteRefusal, Invited, Member, MemberGrant, MemberQuery, MemberState, NewInvite, NewMember,
+    Page, Void, VoidedNkey,
 };
 use crate::page::{fetch_limit, page};
 use crate::store::Members;
@@ -63,6 +64,13 @@ const DELETE_INVITES: &str = "DELETE FROM agent_invites WHERE account_id = $1";
 const DELETE_UNUSED_INVITES: &str = "DELETE FROM agent_invites WHERE account_id = $1 AND used_at IS NULL";
 const PRUNE_INVITES: &str = "DELETE FROM agent_invites WHERE invite_id IN \
      (SELECT invite_id FROM agent_invites WHERE expires_at < $1 FOR UPDATE SKIP LOCKED)";
+
+const VOID: &str = "INSERT INTO agent_voided_nkeys AS v (nkey, issued_until, voided_at) VALUES ($1, $2, $3) \
+     ON CONFLICT (nkey) DO UPDATE SET issued_until = GREATEST(v.issued_until, excluded.issued_until), \
+     voided_at = excluded.voided_at";
+const VOIDED: &str = "SELECT nkey, issued_until FROM agent_voided_nkeys ORDER BY nkey COLLATE \"C\"";
+const PRUNE_VOIDED: &str = "DELETE FROM agent_voided_nkeys WHERE nkey IN \
+     (SELECT nkey FROM agent_voided_nkeys WHERE voided_at < $1 FOR UPDATE SKIP LOCKED)";
 
 const NKEY_IS_TAKEN: &str = "SELECT EXISTS (SELECT 1 FROM agent_members WHERE nkey = $1 AND account_id <> $2)";
 const BIND_KEY: &str = "UPDATE agent_accounts SET metadata = jsonb_set(metadata, '{dev_auth_public_key}', \
@@ -146,6 +154,7 @@ impl Members for PostgresStore {
             };
             member.revoke(now);
             save(&mut transaction, &member).await?;
+            void(&mut transaction, &member, Some(Void::all(now))).await?;
             sqlx::query(UNBIND_KEY)
                 .bind(Time(now))
                 .bind(stored(account_id).into_owned())
@@ -168,6 +177,7 @@ impl Members for PostgresStore {
                 return Ok(Some(Err(error)));
             }
             save(&mut transaction, &member).await?;
+            void(&mut transaction, &member, grant.void).await?;
             transaction.commit().await?;
             Ok::<_, sqlx::Error>(Some(Ok(member)))
         })?;
@@ -183,14 +193,48 @@ impl Members for PostgresStore {
         rows.iter().map(invite).collect()
     }
 
-    async fn prune_invites(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let done = sqlx::query(PRUNE_INVITES)
-            .bind(Time(before))
-            .execute(self.pool()?)
-            .await
-            .map_err(failed)?;
-        Ok(done.rows_affected())
+    async fn voided_nkeys(&self) -> Result<Vec<VoidedNkey>, StoreError> {
+        let rows = sqlx::query(VOIDED).fetch_all(self.pool()?).await.map_err(failed)?;
+        let voided = rows.iter().map(|row| {
+            Ok(VoidedNkey {
+                nkey: text_column(row, "nkey")?,
+                issued_until: time_column(row, "issued_until")?,
+            })
+        });
+        voided.collect()
     }
+
+    async fn prune_voided_nkeys(&self, before: Timestamp) -> Result<u64, StoreError> {
+        prune(self, PRUNE_VOIDED, before).await
+    }
+
+    async fn prune_invites(&self, before: Timestamp) -> Result<u64, StoreError> {
+        prune(self, PRUNE_INVITES, before).await
+    }
+}
+
+/// Deletes what is older than a time.
+async fn prune(store: &PostgresStore, sql: &'static str, before: Timestamp) -> Result<u64, StoreError> {
+    let done = sqlx::query(sql)
+        .bind(Time(before))
+        .execute(store.pool()?)
+        .await
+        .map_err(failed)?;
+    Ok(done.rows_affected())
+}
+
+/// Notes that credentials of a member are void.
+async fn void(connection: &mut PgConnection, member: &Member, void: Option<Void>) -> Result<(), sqlx::Error> {
+    let (Some(nkey), Some(void)) = (&member.nkey, void) else {
+        return Ok(());
+    };
+    sqlx::query(VOID)
+        .bind(stored(nkey).into_owned())
+        .bind(Time(void.issued_until))
+        .bind(Time(void.at))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// The statement of one page.

@@ -8,7 +8,7 @@ const TABLE: &str = "agentnet_schema_versions";
 
 /// Number, name and statements of each version, oldest first. A released one is never changed: add another. Each only adds,
 /// so that an older registry on the same database goes on working.
-const VERSIONS: [(i64, &str, &str); 9] = [
+const VERSIONS: [(i64, &str, &str); 10] = [
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
     (
         2,
@@ -30,6 +30,11 @@ const VERSIONS: [(i64, &str, &str); 9] = [
     ),
     (8, "secure", include_str!("../../migrations/postgres/0008_secure.sql")),
     (9, "blobs", include_str!("../../migrations/postgres/0009_blobs.sql")),
+    (
+        10,
+        "credentials",
+        include_str!("../../migrations/postgres/0010_credentials.sql"),
+    ),
 ];
 
 /// The newest version that this program knows.

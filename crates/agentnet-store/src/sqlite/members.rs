@@ -10,7 +10,8 @@ use super::error::failed;
 use super::{SqliteStore, texts, texts_column};
 use crate::error::StoreError;
 use crate::model::{
-    Enrolled, Invite, Invited, Member, MemberGrant, MemberQuery, MemberState, NewInvite, NewMember, Page,
+    Enrolled, Invite, Invited, Member, MemberGrant, MemberQuery, MemberState, NewInvite, NewMember, Page, Void,
+    VoidedNkey,
 };
 use crate::page::{fetch_limit, page};
 use crate::store::Members;
@@ -35,6 +36,11 @@ pub(super) const DELETE_INVITES: &str = "DELETE FROM agent_invites WHERE account
 pub(super) const DELETE_UNUSED_INVITES: &str = "DELETE FROM agent_invites WHERE account_id = ? AND used_at IS NULL";
 pub(super) const PRUNE_INVITES: &str = "DELETE FROM agent_invites WHERE expires_at < ?";
 pub(super) const NKEY_IS_TAKEN: &str = "SELECT EXISTS (SELECT 1 FROM agent_members WHERE nkey = ? AND account_id <> ?)";
+
+const VOID: &str = "INSERT INTO agent_voided_nkeys (nkey, issued_until, voided_at) VALUES (?, ?, ?) ON CONFLICT (nkey) DO UPDATE \
+     SET issued_until = max(issued_until, excluded.issued_until), voided_at = excluded.voided_at";
+const VOIDED: &str = "SELECT nkey, issued_until FROM agent_voided_nkeys ORDER BY nkey";
+const PRUNE_VOIDED: &str = "DELETE FROM agent_voided_nkeys WHERE voided_at < ?";
 
 const BIND_KEY: &str = "UPDATE agent_accounts SET public_key = ?1, updated_at = ?2 WHERE account_id = ?3 \
      AND (public_key IS NULL OR public_key = ?1)";
@@ -136,6 +142,7 @@ impl Members for SqliteStore {
         };
         member.revoke(now);
         save(&mut transaction, &member).await?;
+        void(&mut transaction, &member, Some(Void::all(now))).await?;
         sqlx::query(UNBIND_KEY)
             .bind(now.as_micros())
             .bind(account_id)
@@ -154,6 +161,7 @@ impl Members for SqliteStore {
         };
         grant.apply(&mut member)?;
         save(&mut transaction, &member).await?;
+        void(&mut transaction, &member, grant.void).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(Some(member))
     }
@@ -169,16 +177,49 @@ impl Members for SqliteStore {
         Ok(invites)
     }
 
-    async fn prune_invites(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let mut transaction = self.begin_write().await?;
-        let done = sqlx::query(PRUNE_INVITES)
-            .bind(before.as_micros())
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        transaction.commit().await.map_err(failed)?;
-        Ok(done.rows_affected())
+    async fn voided_nkeys(&self) -> Result<Vec<VoidedNkey>, StoreError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(VOIDED).fetch_all(&self.read).await.map_err(failed)?;
+        let voided = rows.into_iter().map(|(nkey, until)| VoidedNkey {
+            nkey,
+            issued_until: Timestamp::from_micros(until),
+        });
+        Ok(voided.collect())
     }
+
+    async fn prune_voided_nkeys(&self, before: Timestamp) -> Result<u64, StoreError> {
+        prune(self, PRUNE_VOIDED, before).await
+    }
+
+    async fn prune_invites(&self, before: Timestamp) -> Result<u64, StoreError> {
+        prune(self, PRUNE_INVITES, before).await
+    }
+}
+
+/// Deletes what is older than a time.
+async fn prune(store: &SqliteStore, sql: &'static str, before: Timestamp) -> Result<u64, StoreError> {
+    let mut transaction = store.begin_write().await?;
+    let done = sqlx::query(sql)
+        .bind(before.as_micros())
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    transaction.commit().await.map_err(failed)?;
+    Ok(done.rows_affected())
+}
+
+/// Notes that credentials of a member are void.
+async fn void(connection: &mut SqliteConnection, member: &Member, void: Option<Void>) -> Result<(), StoreError> {
+    let (Some(nkey), Some(void)) = (&member.nkey, void) else {
+        return Ok(());
+    };
+    sqlx::query(VOID)
+        .bind(nkey)
+        .bind(void.issued_until.as_micros())
+        .bind(void.at.as_micros())
+        .execute(connection)
+        .await
+        .map_err(failed)?;
+    Ok(())
 }
 
 /// The statement of one page.

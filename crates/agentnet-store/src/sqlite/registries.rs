@@ -22,13 +22,14 @@ impl Registries for SqliteStore {
 
     async fn put_registry(&self, registry: &Registry) -> Result<(), StoreError> {
         sqlx::query(
-            "INSERT INTO agentnet_registries (number, server_id, announce_key, beat_at) VALUES (?, ?, ?, ?) \
+            "INSERT INTO agentnet_registries (number, server_id, announce_key, nkey, beat_at) VALUES (?, ?, ?, ?, ?) \
              ON CONFLICT (number) DO UPDATE SET server_id = excluded.server_id, announce_key = excluded.announce_key, \
-             beat_at = excluded.beat_at",
+             nkey = excluded.nkey, beat_at = excluded.beat_at",
         )
         .bind(Registry::number_text(registry.number))
         .bind(&registry.server_id)
         .bind(&registry.announce_key)
+        .bind(&registry.nkey)
         .bind(registry.beat_at.as_micros())
         .execute(&self.write)
         .await
@@ -45,6 +46,17 @@ impl Registries for SqliteStore {
         Ok(())
     }
 
+    async fn registry_nkeys(&self, since: Timestamp) -> Result<Vec<(String, String)>, StoreError> {
+        sqlx::query_as(
+            "SELECT DISTINCT server_id, nkey FROM agentnet_registries WHERE nkey IS NOT NULL AND beat_at >= ? \
+             ORDER BY server_id, nkey",
+        )
+        .bind(since.as_micros())
+        .fetch_all(&self.read)
+        .await
+        .map_err(failed)
+    }
+
     async fn registries(&self, since: Timestamp) -> Result<Vec<Registry>, StoreError> {
         let mut transaction = self.begin_write().await?;
         sqlx::query("DELETE FROM agentnet_registries WHERE beat_at < ?")
@@ -52,11 +64,12 @@ impl Registries for SqliteStore {
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
-        let rows =
-            sqlx::query("SELECT number, server_id, announce_key, beat_at FROM agentnet_registries ORDER BY number")
-                .fetch_all(&mut *transaction)
-                .await
-                .map_err(failed)?;
+        let rows = sqlx::query(
+            "SELECT number, server_id, announce_key, nkey, beat_at FROM agentnet_registries ORDER BY number",
+        )
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         rows.iter().map(registry).collect()
     }
@@ -67,6 +80,7 @@ fn registry(row: &SqliteRow) -> Result<Registry, StoreError> {
         number: Registry::read_number(row.try_get("number").map_err(failed)?)?,
         server_id: row.try_get("server_id").map_err(failed)?,
         announce_key: row.try_get("announce_key").map_err(failed)?,
+        nkey: row.try_get("nkey").map_err(failed)?,
         beat_at: Timestamp::from_micros(row.try_get("beat_at").map_err(failed)?),
     })
 }

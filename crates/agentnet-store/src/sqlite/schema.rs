@@ -7,7 +7,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 pub(super) const APPLICATION_ID: i64 = 0x4147_4E54;
 
 /// Number, name and statements of each version, oldest first. A released one is never changed: add another.
-const VERSIONS: [(i64, &str, &str); 10] = [
+const VERSIONS: [(i64, &str, &str); 11] = [
     (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
     (2, "signs", include_str!("../../migrations/sqlite/0002_signs.sql")),
     (
@@ -30,6 +30,11 @@ const VERSIONS: [(i64, &str, &str); 10] = [
     ),
     (9, "secure", include_str!("../../migrations/sqlite/0009_secure.sql")),
     (10, "blobs", include_str!("../../migrations/sqlite/0010_blobs.sql")),
+    (
+        11,
+        "credentials",
+        include_str!("../../migrations/sqlite/0011_credentials.sql"),
+    ),
 ];
 
 /// The newest version that this program knows.

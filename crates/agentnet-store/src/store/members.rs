@@ -4,7 +4,9 @@ use agentnet_protocol::Timestamp;
 use async_trait::async_trait;
 
 use crate::error::StoreError;
-use crate::model::{Enrolled, Invite, Invited, Member, MemberGrant, MemberQuery, NewInvite, NewMember, Page};
+use crate::model::{
+    Enrolled, Invite, Invited, Member, MemberGrant, MemberQuery, NewInvite, NewMember, Page, VoidedNkey,
+};
 
 /// Members of a network in secure mode, and their invites. Each change is one durable transaction.
 #[async_trait]
@@ -39,8 +41,8 @@ pub trait Members: Send + Sync {
     /// The member whose account has this normalised username now, if there is one.
     async fn member_by_username(&self, username: &str) -> Result<Option<Member>, StoreError>;
 
-    /// Takes the credential of a member away: it is revoked, its account is bound to no key, its unused invites are deleted.
-    /// Returns the member; `None` if there is none. A member that was revoked before keeps its `revoked_at`.
+    /// Takes the credential of a member away: it is revoked, all credentials of its nkey are void, its account is bound to no key,
+    /// its unused invites are deleted. Returns the member; `None` if there is none. A member that was revoked before keeps its `revoked_at`.
     async fn revoke_member(&self, account_id: &str, now: Timestamp) -> Result<Option<Member>, StoreError>;
 
     /// Changes what a member may do. Returns the member; `None` if there is none. A revoked member stays as it is.
@@ -48,6 +50,12 @@ pub trait Members: Send + Sync {
 
     /// All invites that can be used at this time, by id.
     async fn live_invites(&self, now: Timestamp) -> Result<Vec<Invite>, StoreError>;
+
+    /// The keys whose credentials are void, by key.
+    async fn voided_nkeys(&self) -> Result<Vec<VoidedNkey>, StoreError>;
+
+    /// Forgets keys that were noted before this time; returns how many.
+    async fn prune_voided_nkeys(&self, before: Timestamp) -> Result<u64, StoreError>;
 
     /// Deletes invites that expired before this time, used or not; returns how many.
     async fn prune_invites(&self, before: Timestamp) -> Result<u64, StoreError>;

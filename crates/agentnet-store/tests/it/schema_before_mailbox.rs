@@ -26,6 +26,7 @@ async fn a_mailbox_works(url: &str, has_registry: bool) {
     if has_registry {
         assert_eq!(database_id, "5b0c1a83f2d04e6f9a7c8d1e2f304152");
         let registry = Registry {
+            nkey: None,
             number: 7,
             server_id: "registry".into(),
             announce_key: "key".into(),

@@ -112,6 +112,7 @@ fn assemble(reply: MemberInviteReply, urls: Vec<String>) -> Option<Invite> {
         role: reply.role.parse().ok()?,
         secret: BASE64_URL_SAFE_NO_PAD.decode(&reply.secret).ok()?.try_into().ok()?,
         join_seed: BASE64_URL_SAFE_NO_PAD.decode(&reply.join_seed).ok()?.try_into().ok()?,
+        join_jwt: reply.join_jwt,
         expires_at: Timestamp::parse(&reply.expires_at)?,
         account_id: reply.account_id,
         username: reply.username,

@@ -101,6 +101,8 @@ record! {
         pub expires_at: String,
         /// Role of the new member.
         pub role: String,
+        /// The JWT of the nkey of `join_seed`, on a network in operator mode.
+        pub join_jwt: Option<String> as Omitted,
     }
 }
 

@@ -24,8 +24,19 @@ fn enroll() {
         role: "agent".to_owned(),
         capabilities: vec!["chat".to_owned()],
         urls: vec!["nats://h:4222".to_owned()],
+        jwt: some("a.b.c"),
+        renewal_jwt: some("d.e.f"),
     };
-    assert_reply::<EnrollRequest>(&reply, "status account_id username role capabilities urls");
+    assert_reply::<EnrollRequest>(
+        &reply,
+        "status account_id username role capabilities urls jwt renewal_jwt",
+    );
+    let plain = EnrollReply {
+        jwt: None,
+        renewal_jwt: None,
+        ..reply
+    };
+    assert_reply::<EnrollRequest>(&plain, "status account_id username role capabilities urls");
     for member in ["invite_id", "account_id", "nkey", "public_key", "proof", "signature"] {
         let text = request.encode().replace(&format!(r#""{member}":"#), r#""other":"#);
         let error = decode_request::<EnrollRequest>(text.as_bytes()).unwrap_err();
@@ -74,9 +85,36 @@ fn member_invite() {
         join_seed: "s3cret".to_owned(),
         expires_at: TIME.to_owned(),
         role: "agent".to_owned(),
+        join_jwt: None,
     };
     assert_reply::<MemberInviteRequest>(&reply, "invite_id account_id username secret join_seed expires_at role");
     assert!(!format!("{reply:?}").contains("s3cret"));
+    let with_jwt = MemberInviteReply {
+        join_jwt: some("a.b.c"),
+        ..reply
+    };
+    assert_reply::<MemberInviteRequest>(
+        &with_jwt,
+        "invite_id account_id username secret join_seed expires_at role join_jwt",
+    );
+}
+
+#[test]
+fn renew() {
+    assert_eq!(RenewRequest::subject(), "registry.renew");
+    assert_request(&RenewRequest, "{}");
+    let reply = RenewReply {
+        account_id: "acct_1".to_owned(),
+        jwt: some("a.b.c"),
+        renewal_jwt: some("d.e.f"),
+        expires_at: some(TIME),
+    };
+    assert_reply::<RenewRequest>(&reply, "account_id jwt renewal_jwt expires_at");
+    let event = CredentialEvent {
+        account_id: "acct_1".to_owned(),
+        kind: CredentialEvent::GRANTED.to_owned(),
+    };
+    assert_eq!(event.encode(), r#"{"account_id":"acct_1","kind":"granted"}"#);
 }
 
 #[test]

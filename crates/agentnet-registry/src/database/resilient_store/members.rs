@@ -1,7 +1,9 @@
 //! Members with a timeout on every call.
 
 use agentnet_protocol::Timestamp;
-use agentnet_store::model::{Enrolled, Invite, Invited, Member, MemberGrant, MemberQuery, NewInvite, NewMember, Page};
+use agentnet_store::model::{
+    Enrolled, Invite, Invited, Member, MemberGrant, MemberQuery, NewInvite, NewMember, Page, VoidedNkey,
+};
 use agentnet_store::{Members, StoreError};
 use async_trait::async_trait;
 
@@ -55,6 +57,14 @@ impl Members for ResilientStore {
 
     async fn live_invites(&self, now: Timestamp) -> Result<Vec<Invite>, StoreError> {
         self.call(|| self.database.store.live_invites(now)).await
+    }
+
+    async fn voided_nkeys(&self) -> Result<Vec<VoidedNkey>, StoreError> {
+        self.call(|| self.database.store.voided_nkeys()).await
+    }
+
+    async fn prune_voided_nkeys(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.call(|| self.database.store.prune_voided_nkeys(before)).await
     }
 
     async fn prune_invites(&self, before: Timestamp) -> Result<u64, StoreError> {

@@ -215,6 +215,11 @@ impl Registries for Observed {
         self.store.remove_registry(number).await
     }
 
+    async fn registry_nkeys(&self, since: Timestamp) -> Result<Vec<(String, String)>, StoreError> {
+        self.reach().await?;
+        self.store.registry_nkeys(since).await
+    }
+
     async fn registries(&self, since: Timestamp) -> Result<Vec<Registry>, StoreError> {
         self.reach().await?;
         self.store.registries(since).await

@@ -6,12 +6,14 @@ use agentnet::protocol::permissions::Role;
 use agentnet::protocol::rpc::{MemberListRequest, MemberRevokeRequest};
 use agentnet::{Connection, Until, json};
 use agentnet_testkit::eventually_true;
+use rstest::rstest;
 
-use crate::secure::network::{DEADLINE, SecureNetwork};
+use crate::secure::network::{DEADLINE, Kind, SecureNetwork};
 
+#[rstest]
 #[tokio::test]
-async fn a_revoked_member_is_cut_off() {
-    let network = SecureNetwork::start().await;
+async fn a_revoked_member_is_cut_off(#[values(Kind::File, Kind::Jwt, Kind::Callout)] kind: Kind) {
+    let network = SecureNetwork::of(kind).await;
     let operator = network.member("root", Role::Operator).await.registry().await;
     let member = network.agent("mallory").await;
     let bob = network.agent("bob").await;

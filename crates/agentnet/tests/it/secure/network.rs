@@ -1,16 +1,15 @@
-//! A network in secure mode for one test: a real nats-server whose users come from a file, our registry, and its members.
+//! A network in secure mode for one test: a real nats-server, our registry as its authority, and members.
 
-use std::path::PathBuf;
+mod authorities;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentnet::protocol::permissions::{Grant, Role, permissions};
+use agentnet::protocol::permissions::Role;
 use agentnet::{AgentBuilder, AgentNode, Connection, RegistryClient};
 use agentnet_keys::MemberIdentity;
 use agentnet_nats::NatsUrl;
-use agentnet_registry::{
-    Authority, BrokerUser, LocalMember, Registry, RegistryConfig, RegistryHandle, write_users_file,
-};
+use agentnet_registry::{LocalMember, Registry, RegistryConfig, RegistryHandle};
 use agentnet_store::{OpenOptions, Store};
 use agentnet_testkit::{NatsServer, TestDatabase};
 use async_nats::{Client, ConnectOptions, Event};
@@ -22,56 +21,58 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 const REGISTRY: &str = "acct_registry_one";
 
+/// A new identity of a registry.
+pub(crate) fn registry_identity(account_id: &str) -> MemberIdentity {
+    MemberIdentity::generate(
+        Vec::new(),
+        account_id.to_owned(),
+        "registry".to_owned(),
+        Role::Registry.as_str().to_owned(),
+    )
+}
+
+/// What tells nats-server who may do what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Jwt,
+    /// Without the system account: revoked members go on until their credential ends.
+    JwtAlone,
+    Callout,
+    CalloutAlone,
+}
+
 pub(crate) struct SecureNetwork {
     pub(crate) registry: RegistryHandle,
-    _store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) nats: NatsServer,
+    pub(crate) config: RegistryConfig,
     _database: TestDatabase,
-    folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 impl SecureNetwork {
     pub(crate) async fn start() -> Self {
-        Self::start_with("").await
+        Self::of(Kind::File).await
+    }
+
+    pub(crate) async fn of(kind: Kind) -> Self {
+        Self::with(kind, "", |_| {}).await
     }
 
     /// With further lines in the configuration of nats-server.
     pub(crate) async fn start_with(config: &str) -> Self {
-        Self::start_configured(config, |_| {}).await
+        Self::with(Kind::File, config, |_| {}).await
     }
 
-    /// With other settings of the registry too.
-    pub(crate) async fn start_configured(config: &str, change: impl FnOnce(&mut RegistryConfig)) -> Self {
+    /// With changed settings of the registry, too.
+    pub(crate) async fn with(kind: Kind, lines: &str, change: impl FnOnce(&mut RegistryConfig)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let users = folder.path().join("users.conf");
-        let mut identity = MemberIdentity::generate(
-            Vec::new(),
-            REGISTRY.to_owned(),
-            "registry".to_owned(),
-            Role::Registry.as_str().to_owned(),
-        );
-        let grant = Grant {
-            role: Role::Registry,
-            account_id: REGISTRY,
-            capabilities: &[],
-            may_send_to: None,
-        };
-        let own = BrokerUser {
-            nkey: identity.nkey().public(),
-            permissions: permissions(&grant).unwrap(),
-        };
-        write_users_file(&users, &[own]).unwrap();
-        // A path of an include is relative to the file that includes it; both are in the folder for temporary files.
-        let included = PathBuf::from("..")
-            .join(folder.path().file_name().unwrap())
-            .join("users.conf");
-        let pid = folder.path().join("nats.pid");
+        let mut identity = registry_identity(REGISTRY);
+        let (server, authority) = authorities::set_up(kind, folder.path(), &identity);
         let nats = NatsServer::builder()
             .jetstream(true)
-            .extra_config(format!(
-                "pid_file: {pid:?}\nmax_control_line: 64KB\nsystem_account: SYS\n\
-                 accounts {{\n  SYS {{ users: [] }}\n  AGENTNET {{\n    jetstream: enabled\n    include {included:?}\n  }}\n}}\n{config}"
-            ))
+            .extra_config(format!("{server}{lines}"))
             .start()
             .await
             .unwrap();
@@ -84,25 +85,19 @@ impl SecureNetwork {
             .unwrap();
         let mut config = RegistryConfig {
             nats_url: format!("identity:{}", file.display()),
-            authority: Some(Authority::file(users, pid)),
+            authority: Some(authority),
             ..RegistryConfig::default()
         };
         change(&mut config);
-        let registry = Registry::start(config, Arc::clone(&store)).await.unwrap();
+        let registry = Registry::start(config.clone(), Arc::clone(&store)).await.unwrap();
         Self {
             registry,
-            _store: store,
+            store,
             nats,
+            config,
             _database: database,
             folder,
         }
-    }
-
-    /// A connection with the registry's own credential.
-    pub(crate) async fn as_registry(&self) -> Client {
-        let file = self.folder.path().join("registry.json");
-        let url = format!("identity:{}", file.display());
-        agentnet::connect(&url, "test").await.unwrap()
     }
 
     /// A member, whose identity is in a file.
@@ -118,12 +113,16 @@ impl SecureNetwork {
             public_key: key.public_text(),
         };
         identity.account_id = self.registry.add_member(member).await.unwrap();
+        if let Some(credentials) = self.registry.credentials(&identity.account_id).await.unwrap() {
+            (identity.jwt, identity.renewal_jwt) = (Some(credentials.jwt), Some(credentials.renewal_jwt));
+        }
         let file = self.folder.path().join(format!("{name}.json"));
         identity.create(&file).unwrap();
         Member {
-            account_id: identity.account_id,
+            account_id: identity.account_id.clone(),
             url: format!("identity:{}", file.display()),
             name: name.to_owned(),
+            identity,
         }
     }
 
@@ -137,6 +136,7 @@ pub(crate) struct Member {
     pub(crate) account_id: String,
     pub(crate) url: String,
     pub(crate) name: String,
+    pub(crate) identity: MemberIdentity,
 }
 
 impl Member {

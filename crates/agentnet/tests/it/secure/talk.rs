@@ -5,9 +5,10 @@ use agentnet::protocol::rpc::MemberGrantRequest;
 use agentnet::{Context, HandlerResult, Message, RequestError, SendError, Until, json};
 use agentnet_testkit::eventually;
 use futures::StreamExt as _;
+use rstest::rstest;
 use tokio::sync::mpsc;
 
-use crate::secure::network::{DEADLINE, SecureNetwork};
+use crate::secure::network::{DEADLINE, Kind, SecureNetwork};
 
 async fn echo(message: Message, context: Context) -> HandlerResult {
     if message.wants_reply() {
@@ -16,9 +17,10 @@ async fn echo(message: Message, context: Context) -> HandlerResult {
     Ok(())
 }
 
+#[rstest]
 #[tokio::test]
-async fn messages_and_requests_arrive_with_their_receipts() {
-    let network = SecureNetwork::start().await;
+async fn messages_and_requests_arrive_with_their_receipts(#[values(Kind::File, Kind::Jwt, Kind::Callout)] kind: Kind) {
+    let network = SecureNetwork::of(kind).await;
     let bob = network.agent("bob").await.start(|node| node.on_message(echo)).await;
     let alice = network.agent("alice").await.start(|node| node).await;
     alice
@@ -95,9 +97,10 @@ async fn a_stream_is_read_and_its_cancellation_arrives() {
     network.registry.shutdown().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_capability_is_served_once_it_is_granted() {
-    let network = SecureNetwork::start().await;
+async fn a_capability_is_served_once_it_is_granted(#[values(Kind::File, Kind::Jwt, Kind::Callout)] kind: Kind) {
+    let network = SecureNetwork::of(kind).await;
     let operator = network.member("root", Role::Operator).await.registry().await;
     let member = network.agent("bob").await;
     drop(member.registry().await);
