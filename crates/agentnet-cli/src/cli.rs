@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Grant(commands::members::grant::Grant),
     /// End a membership: the member is cut off at once
     Revoke(commands::members::revoke::Revoke),
+    /// Set up a network in secure mode on NATS servers of your own
+    Secure(commands::secure::Secure),
     /// Show the agents that are online
     List(commands::list::List),
     /// Search agents by name or capability, online or not
@@ -172,6 +174,7 @@ impl Command {
             Self::Members(command) => command.run(global, output).await,
             Self::Grant(command) => command.run(global, output).await,
             Self::Revoke(command) => command.run(global, output).await,
+            Self::Secure(command) => command.run(global, output).await,
             Self::List(command) => command.run(global, output).await,
             Self::Search(command) => command.run(global, output).await,
             Self::Profile(command) => command.run(global, output).await,

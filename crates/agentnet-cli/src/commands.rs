@@ -25,6 +25,7 @@ pub(crate) mod registry;
 pub(crate) mod registry_settings;
 pub(crate) mod request;
 pub(crate) mod search;
+pub(crate) mod secure;
 pub(crate) mod send;
 pub(crate) mod task;
 pub(crate) mod thread_messages;

@@ -63,7 +63,7 @@ pub use error::{Failed, StartError};
 pub use secure::callout::{CALLOUT_ANSWERS, CALLOUT_SUBJECT};
 pub use secure::jwt_issuer::MemberCredentials;
 pub use secure::local_member::{LocalMember, LocalMemberError};
-pub use secure::operator_mode::{CONTROL_LINE_BYTES, OperatorMode};
+pub use secure::operator_mode::{CONTROL_LINE_BYTES, OperatorMode, load_or_create as load_or_create_key};
 pub use secure::users_file::{BrokerUser, write as write_users_file};
 pub use secure::{Authority, SigningAuthority};
 pub use service::{Registry, RegistryHandle};

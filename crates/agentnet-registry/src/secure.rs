@@ -17,6 +17,7 @@ pub(crate) mod jwt_issuer;
 pub(crate) mod local_member;
 pub(crate) mod members;
 pub(crate) mod operator_mode;
+pub(crate) mod start;
 mod sys;
 pub(crate) mod users_file;
 

@@ -10,7 +10,6 @@ use agentnet_metrics_http::Server;
 use agentnet_nats::{MemberLogin, NatsUrl};
 use agentnet_protocol::subject::REGISTRY_ACCOUNT_PREFIX;
 use agentnet_store::{Store, StoreError};
-use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::batch_lookup::{AccountIdLoader, AccountLoader, ClaimLoader};
@@ -40,9 +39,8 @@ use crate::presence::writer::{self, FlushSignal};
 use crate::registry_receipts::RegistryReceipts;
 use crate::restore_sessions;
 use crate::router::{PresenceEvents, Router};
-use crate::secure::broker::{self, Broker};
-use crate::secure::callout::Callout;
-use crate::secure::members::{self, Members, RefreshError};
+use crate::secure::members::{Members, RefreshError};
+use crate::secure::start;
 use crate::sweep;
 use crate::task_ledger::messages::MessageTasks;
 use crate::task_ledger::notices::TaskNotices;
@@ -91,11 +89,11 @@ impl Registry {
         tasks.spawn(Phase::Background, database.clone().watch(tasks.kill_token()));
         let nkey = url.member().map(MemberLogin::public_nkey);
         let peers = Arc::new(Peers::new(rand::random(), nkey));
-        let (url, members) = secure_members(&config, url, &database).await?;
+        let (url, members) = start::members(&config, url, &database).await?;
         if let Some(members) = &members {
-            members::enter(members, &peers, &database, &config.server_id).await?;
+            start::enter(members, &peers, &database, &config.server_id).await?;
         }
-        let connection = members::connect(&url, members.is_some()).await?;
+        let connection = start::connect(&url, members.is_some()).await?;
         let messages = message_tasks(&config, &connection, &database, &metrics, &tasks);
         let counted = Arc::clone(&metrics);
         let capture = capture::start(&config, &url, &connection, &database, counted, messages, &tasks).await?;
@@ -119,7 +117,7 @@ impl Registry {
             let stop = ctx.tasks.stop_token(Phase::Upkeep);
             ctx.tasks
                 .spawn(Phase::Upkeep, Arc::clone(members).run(ctx.database.clone(), stop));
-            answer_callouts(&ctx, members, &url).await?;
+            start::answer_callouts(&ctx, members, &url).await?;
         }
         ctx.peers.enter(&ctx.database, &ctx.config.server_id).await;
         restore(&ctx).await?;
@@ -206,50 +204,6 @@ fn message_tasks(
 ) -> Arc<MessageTasks> {
     let notices = TaskNotices::new(connection.client.clone(), Arc::clone(metrics), tasks.clone());
     Arc::new(MessageTasks::new(config, database.retrying(), Arc::new(notices)))
-}
-
-/// The members, where the credential of this registry is that of one, and the address with that credential.
-async fn secure_members(
-    config: &RegistryConfig,
-    url: NatsUrl,
-    database: &Database,
-) -> Result<(NatsUrl, Option<Arc<Members>>), StartError> {
-    let Some(login) = url.member() else {
-        return match &config.authority {
-            None => Ok((url, None)),
-            Some(_) => Err(StartError::Authority(
-                "it is for secure mode, and the registry connects without an identity".to_owned(),
-            )),
-        };
-    };
-    let own = broker::registry_user(login)?;
-    let broker = Broker::open(config.authority.as_ref(), &url).await?;
-    let url = broker::with_own_credential(config.authority.as_ref(), url)?;
-    let members = Members::new(database.fail_fast(), broker, own);
-    Ok((url, Some(Arc::new(members))))
-}
-
-/// Answers the servers that ask about their clients, if this registry is the one to do it.
-async fn answer_callouts(ctx: &Arc<Context>, members: &Arc<Members>, url: &NatsUrl) -> Result<(), StartError> {
-    let Broker::Callout(callout) = members.broker() else {
-        return Ok(());
-    };
-    let requests = Callout::subscribe(url).await?;
-    let members = Arc::clone(members);
-    let reread = move || -> BoxFuture<'static, ()> {
-        let members = Arc::clone(&members);
-        Box::pin(async move {
-            if let Err(error) = members.refresh().await {
-                tracing::debug!(%error, "members cannot be read");
-            }
-        })
-    };
-    let stop = ctx.tasks.stop_token(Phase::Requests);
-    ctx.tasks.spawn(
-        Phase::Requests,
-        Arc::clone(callout).run(Arc::new(reread), requests, stop),
-    );
-    Ok(())
 }
 
 /// By what a registry and those who call it are known.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -194,6 +194,18 @@ impl NatsServer {
     /// Process id, unless it was stopped or killed.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(ServerProcess::id)
+    }
+
+    /// Has the server read its configuration again (SIGHUP).
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn reload(&self) {
+        let pid = self
+            .pid()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .and_then(Pid::from_raw);
+        kill_process(pid.expect("the server runs"), Signal::HUP).expect("the server takes a signal");
     }
 
     /// Folder of the JetStream files.

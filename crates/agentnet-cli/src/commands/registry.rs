@@ -34,6 +34,9 @@ pub(crate) struct Registry {
     /// Do not run a registry: ask the one of this server id whether it and its database work, and exit with 0 or 1
     #[arg(long)]
     pub(crate) health: bool,
+    /// In secure mode, make an operator and keep its identity in this file, unless the file has one that is a member
+    #[arg(long, value_name = "FILE")]
+    operator_file: Option<PathBuf>,
     #[command(flatten)]
     settings: RegistrySettings,
 }
@@ -45,7 +48,7 @@ impl Registry {
             return check_health(url, &self.settings, output).await;
         }
         keep_files_private();
-        checked_url(&url)?;
+        let servers = checked_url(&url)?.servers().join(",");
         let mut config = self.settings.config(url)?;
         // Two registries with one database URL are replicas; two on the default file would be a mistake.
         let (database, data_dir) = match trimmed(self.database_url.as_ref()) {
@@ -60,7 +63,13 @@ impl Registry {
         };
         let mut signals = StopSignals::listen()?;
         let mut registry = signals
-            .unless(async { Ok(RunningRegistry::start(config, &database).await?) })
+            .unless(async {
+                let registry = RunningRegistry::start(config, &database).await?;
+                match &self.operator_file {
+                    Some(file) => Ok(registry.with_operator(file, servers).await?),
+                    None => Ok(registry),
+                }
+            })
             .await?;
         if output.is_json() {
             output.document(&registry.describe(&mut ObjectWriter::new()).finish())?;

@@ -6,6 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use agentnet_nats::IDENTITY_SCHEME;
+use agentnet_registry::CONTROL_LINE_BYTES;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::address::{host_port, is_loopback, local_host};
@@ -46,6 +47,15 @@ pub(crate) enum Access {
         /// Where the server writes its process id.
         pid: PathBuf,
         /// The identity file of the registry, by which this program reaches the server.
+        registry: PathBuf,
+    },
+    /// The same, by JWTs: the server is in operator mode.
+    Operator {
+        /// Operator, accounts and resolver.
+        config: String,
+        /// Where the server writes its process id.
+        pid: PathBuf,
+        /// The identity file of the registry.
         registry: PathBuf,
     },
 }
@@ -129,7 +139,9 @@ impl ServerSettings {
                 utf8_percent_encode(token, USERINFO_ESCAPES),
                 host_port(local_host(&self.host), self.port)
             ),
-            Access::Members { registry, .. } => format!("{IDENTITY_SCHEME}{}", registry.display()),
+            Access::Members { registry, .. } | Access::Operator { registry, .. } => {
+                format!("{IDENTITY_SCHEME}{}", registry.display())
+            }
         }
     }
 
@@ -142,7 +154,7 @@ impl ServerSettings {
     pub(crate) fn token(&self) -> Option<&str> {
         match &self.access {
             Access::Token(token) => Some(token),
-            Access::Members { .. } => None,
+            Access::Members { .. } | Access::Operator { .. } => None,
         }
     }
 }
@@ -163,6 +175,10 @@ impl Access {
                  include {}\n    }}\n}}\n",
                 quoted(&pid.to_string_lossy()),
                 quoted(&users.to_string_lossy()),
+            ),
+            Self::Operator { config, pid, .. } => format!(
+                "pid_file: {}\nmax_control_line: {CONTROL_LINE_BYTES}\nmax_connections: 10000\n{config}",
+                quoted(&pid.to_string_lossy()),
             ),
         }
     }

@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::path::PathBuf;
 
+use agentnet_registry::RegistryConfig;
+
 use super::locate::{self, NatsProgram};
 use super::lock::LockedDataDir;
 use super::nats::NatsServer;
@@ -34,19 +36,19 @@ impl OwnServer {
     pub(crate) async fn start(
         own: OwnBroker,
         data_dir: &LockedDataDir,
-        server_id: &str,
+        config: &RegistryConfig,
         note: &mut impl FnMut(String),
     ) -> Result<(Self, Option<SecureFiles>), Failure> {
         let OwnBroker {
             host, mut websocket, ..
         } = own;
-        let secure = SecureFiles::of(data_dir, own.mode)?;
+        let secure = SecureFiles::of(data_dir, own.mode, config.authority.as_ref())?;
         let program = locate::find(own.program.as_deref(), &mut *note).await?;
         let port = choose_ports(&host, own.port, websocket.as_mut())?;
         if let Some(websocket) = &websocket {
             websocket.lost_origins(&program.version).into_iter().for_each(note);
         }
-        let access = secure.as_ref().map(SecureFiles::access);
+        let access = secure.as_ref().map(SecureFiles::access).transpose()?;
         let settings = ServerSettings {
             name: format!("agentnet-up-{}", std::process::id()),
             port,
@@ -58,7 +60,7 @@ impl OwnServer {
             log: data_dir.join("nats-server.log"),
         };
         if let Some(secure) = &secure {
-            secure.prepare(server_id, settings.plain_url())?;
+            secure.prepare(&config.server_id, settings.plain_url())?;
         }
         let server = NatsServer::start(program.clone(), settings.clone(), data_dir.join("nats.conf")).await?;
         let own = Self {

@@ -5,6 +5,7 @@
 //! | `registry.json` | identity of the registry |
 //! | `operator.json` | identity of the operator: whoever reads this file decides about members |
 //! | `users.conf` | users of the NATS server, which its configuration includes; the registry writes it |
+//! | `operator.nk`, `account.nk`, `system.nk`, `sys.creds`, `accounts/` | with `--authority jwt`: what a server in operator mode needs |
 //! | `nats.pid` | process id of the NATS server, which reads the users again at a signal |
 
 use std::fs::{self, DirBuilder};
@@ -13,9 +14,11 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use agentnet_keys::MemberIdentity;
-use agentnet_protocol::permissions::{Grant, Role, permissions};
+use agentnet_protocol::permissions::{Grant, Role};
 use agentnet_protocol::subject::REGISTRY_ACCOUNT_PREFIX;
-use agentnet_registry::{Authority, BrokerUser, LocalMember, LocalMemberError, RegistryHandle, write_users_file};
+use agentnet_registry::{
+    Authority, BrokerUser, LocalMember, LocalMemberError, OperatorMode, RegistryHandle, write_users_file,
+};
 
 use super::lock::LockedDataDir;
 use super::nats_config::Access;
@@ -37,6 +40,8 @@ pub(crate) struct SecureFiles {
     users: PathBuf,
     pid: PathBuf,
     pub(crate) operator: PathBuf,
+    /// The keys of the server, if it is in operator mode.
+    keys: Option<OperatorMode>,
 }
 
 /// Which mode a network starts in.
@@ -58,15 +63,40 @@ impl SecureFiles {
             users: dir.join(USERS_FILE),
             pid: dir.join("nats.pid"),
             operator: operator_file(data_dir),
+            keys: None,
             dir,
         }
+    }
+
+    /// Reads or makes the keys of a server in operator mode, where it is to be in it, or was before and nothing else is said.
+    fn with_keys(mut self, authority: Option<&Authority>) -> Result<Self, Failure> {
+        let is_jwt = match authority {
+            Some(Authority::Jwt(_)) => true,
+            Some(Authority::Callout(_)) => {
+                return Err(
+                    Failure::refused("`agentnet up` runs its own server, which asks nobody about its clients").hint(
+                        "leave --authority out; for a server of yours: agentnet secure export --authority callout",
+                    ),
+                );
+            }
+            Some(_) => false,
+            None => self.dir.join("account.nk").exists(),
+        };
+        if is_jwt {
+            self.keys = Some(OperatorMode::load_or_create(&self.dir).map_err(|error| unusable(&self.dir, &error))?);
+        }
+        Ok(self)
     }
 
     /// The files of a data directory for this mode; `None` in token mode.
     ///
     /// # Errors
     /// The network was in secure mode and must not leave it by accident, or its files cannot be used.
-    pub(crate) fn of(data_dir: &LockedDataDir, mode: Mode) -> Result<Option<Self>, Failure> {
+    pub(crate) fn of(
+        data_dir: &LockedDataDir,
+        mode: Mode,
+        authority: Option<&Authority>,
+    ) -> Result<Option<Self>, Failure> {
         let files = Self::new(data_dir.path());
         let off = data_dir.join(SECURE_DIR_OFF);
         let (is_on, is_off) = (files.dir.exists(), off.exists());
@@ -77,7 +107,7 @@ impl SecureFiles {
                     rename(&off, &files.dir)?;
                 }
                 files.make_directory().map_err(|error| unusable(&files.dir, &error))?;
-                Ok(Some(files))
+                files.with_keys(authority).map(Some)
             }
             Mode::Token if is_on => Err(was_secure(data_dir.path())),
             Mode::TokenAgain if is_on => {
@@ -104,22 +134,23 @@ impl SecureFiles {
             known.unwrap_or_else(|| MemberIdentity::generate(Vec::new(), String::new(), "registry".to_owned(), role));
         // The seed stays, whatever the server id and the port are now.
         (identity.urls, identity.account_id) = (vec![url], account_id);
-        let permissions = permissions(&Grant {
-            role: Role::Registry,
-            account_id: &identity.account_id,
-            capabilities: &[],
-            may_send_to: None,
-        });
-        let permissions = permissions.map_err(|error| {
+        let user = BrokerUser::new(
+            &identity.nkey().public(),
+            &Grant {
+                role: Role::Registry,
+                account_id: &identity.account_id,
+                capabilities: &[],
+                may_send_to: None,
+            },
+        );
+        let user = user.map_err(|error| {
             Failure::refused(format!("the server id cannot be part of a credential: {error}"))
                 .hint("give --server-id a name of A-Z a-z 0-9 _ -")
         })?;
         identity.replace(&self.registry).map_err(key_failure)?;
-        let user = BrokerUser {
-            nkey: identity.nkey().public(),
-            permissions,
-        };
-        write_users_file(&self.users, &[user]).map_err(|error| unusable(&self.users, &error))?;
+        if self.keys.is_none() {
+            write_users_file(&self.users, &[user]).map_err(|error| unusable(&self.users, &error))?;
+        }
         // The id of a server that is gone may belong to another process now.
         match fs::remove_file(&self.pid) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(&self.pid, &error)),
@@ -128,62 +159,87 @@ impl SecureFiles {
     }
 
     /// How the server lets members in.
-    pub(crate) fn access(&self) -> Access {
-        Access::Members {
-            users: Path::new(SECURE_DIR).join(USERS_FILE),
-            pid: self.pid.clone(),
-            registry: self.registry.clone(),
-        }
+    pub(crate) fn access(&self) -> Result<Access, Failure> {
+        let (pid, registry) = (self.pid.clone(), self.registry.clone());
+        let Some(keys) = &self.keys else {
+            return Ok(Access::Members {
+                users: Path::new(SECURE_DIR).join(USERS_FILE),
+                pid,
+                registry,
+            });
+        };
+        let config = keys.server_config(&self.dir.join("accounts"));
+        let config = config.map_err(|error| unusable(&self.dir, &io::Error::other(error)))?;
+        Ok(Access::Operator { config, pid, registry })
     }
 
-    /// How the registry tells the server who is a member.
-    pub(crate) fn authority(&self) -> Authority {
-        Authority::file(self.users.clone(), self.pid.clone())
+    /// How the registry tells the server who is a member. `settings`: how long credentials live.
+    pub(crate) fn authority(&self, settings: Option<&Authority>) -> Authority {
+        let Some(keys) = &self.keys else {
+            return Authority::file(self.users.clone(), self.pid.clone());
+        };
+        let mut authority = keys.authority();
+        if let (Authority::Jwt(own), Some(Authority::Jwt(settings))) = (&mut authority, settings) {
+            own.lifetime = settings.lifetime;
+        }
+        authority
     }
+}
 
-    /// Makes the operator, unless the one of the file is a member.
-    ///
-    /// # Errors
-    /// The database or the server does not take it, or the file cannot be used.
-    pub(crate) async fn make_operator(&self, registry: &RegistryHandle, url: String) -> Result<(), Failure> {
-        let known = MemberIdentity::load(&self.operator).map_err(key_failure)?;
-        if let Some(mut known) = known {
-            let nkey = known.nkey().public();
-            let is_member = registry.is_member(&known.account_id, Role::Operator, &nkey).await;
-            if is_member.map_err(no_operator)? {
-                if known.urls != [url.as_str()] {
-                    known.urls = vec![url];
-                    known.replace(&self.operator).map_err(key_failure)?;
-                }
-                return Ok(());
+/// Makes the operator, unless the one of the file is a member.
+///
+/// # Errors
+/// The database or the server does not take it, or the file cannot be used.
+pub(crate) async fn make_operator(file: &Path, registry: &RegistryHandle, url: String) -> Result<(), Failure> {
+    let known = MemberIdentity::load(file).map_err(key_failure)?;
+    if let Some(mut known) = known {
+        let nkey = known.nkey().public();
+        let is_member = registry.is_member(&known.account_id, Role::Operator, &nkey).await;
+        if is_member.map_err(no_operator)? {
+            let is_moved = known.urls != [url.as_str()];
+            known.urls = vec![url];
+            if add_credentials(&mut known, registry).await? || is_moved {
+                known.replace(file).map_err(key_failure)?;
             }
-            tracing::warn!(
-                "the operator of {} is no member any more; making a new one",
-                self.operator.display()
-            );
+            return Ok(());
         }
-        let role = Role::Operator.as_str().to_owned();
-        let mut identity = MemberIdentity::generate(vec![url], String::new(), String::new(), role);
-        let mut last = None;
-        let (nkey, key) = (identity.nkey().public(), identity.signing_key());
-        for username in OPERATOR_NAMES {
-            let member = LocalMember {
-                username,
-                role: Role::Operator,
-                nkey: &nkey,
-                public_key: key.public_text(),
-            };
-            match registry.add_member(member).await {
-                Ok(account_id) => {
-                    (identity.account_id, identity.username) = (account_id, username.to_owned());
-                    return identity.replace(&self.operator).map_err(key_failure);
-                }
-                Err(error @ LocalMemberError::Taken(_)) => last = Some(error),
-                Err(error) => return Err(no_operator(error)),
-            }
-        }
-        Err(last.map_or_else(|| Failure::error("there is no name for the operator"), no_operator))
+        tracing::warn!(
+            "the operator of {} is no member any more; making a new one",
+            file.display()
+        );
     }
+    let role = Role::Operator.as_str().to_owned();
+    let mut identity = MemberIdentity::generate(vec![url], String::new(), String::new(), role);
+    let mut last = None;
+    let (nkey, key) = (identity.nkey().public(), identity.signing_key());
+    for username in OPERATOR_NAMES {
+        let member = LocalMember {
+            username,
+            role: Role::Operator,
+            nkey: &nkey,
+            public_key: key.public_text(),
+        };
+        match registry.add_member(member).await {
+            Ok(account_id) => {
+                (identity.account_id, identity.username) = (account_id, username.to_owned());
+                add_credentials(&mut identity, registry).await?;
+                return identity.replace(file).map_err(key_failure);
+            }
+            Err(error @ LocalMemberError::Taken(_)) => last = Some(error),
+            Err(error) => return Err(no_operator(error)),
+        }
+    }
+    Err(last.map_or_else(|| Failure::error("there is no name for the operator"), no_operator))
+}
+
+/// Adds the JWTs by which the server lets it in, if it does so by JWTs.
+async fn add_credentials(identity: &mut MemberIdentity, registry: &RegistryHandle) -> Result<bool, Failure> {
+    let credentials = registry.credentials(&identity.account_id).await;
+    let Some(credentials) = credentials.map_err(no_operator)? else {
+        return Ok(false);
+    };
+    (identity.jwt, identity.renewal_jwt) = (Some(credentials.jwt), Some(credentials.renewal_jwt));
+    Ok(true)
 }
 
 fn no_operator(error: LocalMemberError) -> Failure {

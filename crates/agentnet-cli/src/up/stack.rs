@@ -1,7 +1,7 @@
 //! The parts of a network, started in the order of their dependencies: data directory, nats-server, database, registry.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use agentnet_store::{Store, StoreError, sqlite_url};
 
 use super::lock::LockedDataDir;
 use super::own_server::{OwnBroker, OwnServer};
-use super::secure::{Mode, SecureFiles};
+use super::secure::{Mode, SecureFiles, make_operator};
 use super::uninterrupted::Uninterrupted;
 use crate::commands::registry_settings::RegistrySettings;
 use crate::connection::checked_url;
@@ -63,7 +63,7 @@ impl Stack {
                 if own.mode == Mode::Secure && config.dev_auth {
                     return Err(signed_members());
                 }
-                let (server, secure) = OwnServer::start(own, &data_dir, &config.server_id, &mut note).await?;
+                let (server, secure) = OwnServer::start(own, &data_dir, &config, &mut note).await?;
                 let url = server.settings.url();
                 (Some(server), url, secure)
             }
@@ -72,13 +72,19 @@ impl Stack {
         let registry = match plan.settings.config(url.clone()) {
             Ok(mut config) => {
                 config.key_dir.get_or_insert_with(|| registry_keys(&data_dir));
-                config.authority = secure.as_ref().map(SecureFiles::authority);
+                if let Some(secure) = &secure {
+                    config.authority = Some(secure.authority(config.authority.as_ref()));
+                }
                 RunningRegistry::start(config, &database).await
             }
             Err(failure) => Err(failure),
         };
         let registry = match (registry, &secure, &nats) {
-            (Ok(registry), Some(secure), Some(nats)) => registry.with_operator(secure, nats.settings.plain_url()).await,
+            (Ok(registry), Some(secure), Some(nats)) => {
+                registry
+                    .with_operator(&secure.operator, nats.settings.plain_url())
+                    .await
+            }
             (registry, ..) => registry,
         };
         match registry {
@@ -145,7 +151,7 @@ impl RunningRegistry {
         let nats = checked_url(&config.nats_url)?;
         if config.authority.is_some() && nats.member().is_none() {
             return Err(Failure::refused(
-                "--users-file is for secure mode, and the registry connects without an identity",
+                "--authority and --users-file are for secure mode, and the registry connects without an identity",
             )
             .hint("name the registry's identity with --identity FILE or AGENTNET_IDENTITY"));
         }
@@ -174,9 +180,9 @@ impl RunningRegistry {
     }
 
     /// Makes the operator of a network in secure mode a member; stops the registry if that fails.
-    async fn with_operator(self, secure: &SecureFiles, url: String) -> Result<Self, Failure> {
+    pub(crate) async fn with_operator(self, file: &Path, url: String) -> Result<Self, Failure> {
         let Some(handle) = &self.handle else { return Ok(self) };
-        let Err(failure) = secure.make_operator(handle, url).await else {
+        let Err(failure) = make_operator(file, handle, url).await else {
             return Ok(self);
         };
         if let Some(handle) = self.handle {

@@ -1,5 +1,6 @@
 //! A network in secure mode through the real binary: `up --secure`, `invite`, `join`, `members`, `grant`, `revoke`.
 
+mod authorities;
 mod credentials;
 mod denied;
 mod invites;

@@ -301,3 +301,52 @@ fn the_page_of_the_documentation_has_every_setting() {
         assert_eq!(table, page_table(), "run `make settings`");
     }
 }
+
+#[test]
+fn authorities_are_read_with_their_settings() {
+    let common = [
+        ("AGENTNET_AUTHORITY_KEY", "/a.nk"),
+        ("AGENTNET_SYS_CREDS", "/sys.creds"),
+        ("AGENTNET_AUTHORITY_ACCOUNT", "ACC"),
+        ("AGENTNET_CREDENTIAL_SECONDS", "0.5"),
+        ("AGENTNET_MAX_CONTROL_LINE", "65536"),
+    ];
+    let expected = crate::SigningAuthority {
+        account: Some("ACC".into()),
+        sys_creds: Some("/sys.creds".into()),
+        lifetime: Some(Duration::from_secs(2)),
+        max_control_line: 65_536,
+        ..crate::SigningAuthority::new("/a.nk".into())
+    };
+    let with = |more: &[(&'static str, &'static str)]| read(&[&common[..], more].concat());
+    let callout = with(&[("AGENTNET_AUTHORITY", "callout")]).unwrap();
+    assert_eq!(callout.authority, Some(Authority::Callout(expected.clone())));
+    let jwt = with(&[("AGENTNET_AUTHORITY", "JWT"), ("AGENTNET_OPERATOR_KEY", "/o.nk")]).unwrap();
+    let operator_key = Some("/o.nk".into());
+    assert_eq!(
+        jwt.authority,
+        Some(Authority::Jwt(crate::SigningAuthority {
+            operator_key,
+            ..expected
+        }))
+    );
+    let file = read(&[("AGENTNET_AUTHORITY", "file"), ("AGENTNET_USERS_FILE", "/u")]).unwrap();
+    assert_eq!(
+        file.authority,
+        Some(Authority::File {
+            users: "/u".into(),
+            pid: None
+        })
+    );
+    for (name, value, more) in [
+        ("AGENTNET_AUTHORITY", "token", None),
+        ("AGENTNET_AUTHORITY_KEY", "/a.nk", None),
+        ("AGENTNET_USERS_FILE", "/u", Some(("AGENTNET_AUTHORITY", "jwt"))),
+        ("AGENTNET_OPERATOR_KEY", "/o", Some(("AGENTNET_AUTHORITY", "callout"))),
+        ("AGENTNET_NATS_PID_FILE", "/p", Some(("AGENTNET_AUTHORITY", "callout"))),
+        ("AGENTNET_MAX_CONTROL_LINE", "many", Some(("AGENTNET_AUTHORITY", "jwt"))),
+    ] {
+        let pairs: Vec<(&'static str, &'static str)> = more.into_iter().chain([(name, value)]).collect();
+        assert_eq!(read(&pairs).unwrap_err().name, name, "{value}");
+    }
+}

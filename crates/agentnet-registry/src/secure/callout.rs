@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use agentnet_nats::NatsUrl;
 use agentnet_protocol::nats_jwt::{AuthorizationRequest, authorization_request, authorization_response};
+use agentnet_protocol::permissions::Role;
 use agentnet_protocol::subject::REGISTRY_GROUP;
 use async_nats::{Client, Message, Subscriber};
 use futures::StreamExt as _;
@@ -87,7 +88,10 @@ impl Callout {
             .collect();
         self.users.write().clone_from(&users);
         let Some(sys) = &self.sys else { return };
-        let is_as_before = |admitted: &Admitted| users.get(&admitted.user.nkey) == Some(&admitted.user);
+        // Who has just enrolled waits for the answer, and can do nothing else.
+        let is_as_before = |admitted: &Admitted| {
+            admitted.user.role == Role::Join || users.get(&admitted.user.nkey) == Some(&admitted.user)
+        };
         let stale: Vec<ClientConnection> = {
             let mut recent = self.recent.lock();
             let stale = recent.iter().filter(|admitted| !is_as_before(admitted));
@@ -172,7 +176,8 @@ impl Callout {
 
     /// The rights of the client may have changed while it was let in.
     async fn recheck(&self, user: Arc<BrokerUser>, asked: &AuthorizationRequest) {
-        if self.user(&user.nkey).as_ref() != Some(&user)
+        if user.role != Role::Join
+            && self.user(&user.nkey).as_ref() != Some(&user)
             && let Some(sys) = &self.sys
         {
             sys.kick(&connection(asked)).await;

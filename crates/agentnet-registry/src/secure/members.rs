@@ -5,9 +5,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use agentnet_nats::NatsUrl;
 use agentnet_protocol::member::Role;
 use agentnet_protocol::nkey::is_public;
 use agentnet_protocol::permissions::Grant;
@@ -22,18 +21,12 @@ use super::broker::Broker;
 use super::jwt_issuer::{IssueError, MemberCredentials, seconds};
 use super::users_file::BrokerUser;
 use crate::clock::Now;
-use crate::connect::{self, Connection};
 use crate::database::Database;
-use crate::error::StartError;
-use crate::peers::Peers;
 
 /// Members that are read at a time.
 const PAGE: usize = 500;
 /// How often members are read though nothing is announced.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(10);
-/// How long the server may take to read its users.
-const REFUSED_TIMEOUT: Duration = Duration::from_secs(4);
-const REFUSED_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// A registry that has not said for so long that it runs was killed: as `peers` has it.
 const STALE_REGISTRY_MILLIS: i128 = 300_000;
 
@@ -222,38 +215,4 @@ pub(crate) fn user(nkey: &str, grant: &Grant<'_>) -> Option<BrokerUser> {
     BrokerUser::new(nkey, grant)
         .inspect_err(|error| tracing::error!(%error, "a member gets no credential"))
         .ok()
-}
-
-/// Makes this registry a user of the broker before it connects, where it writes the broker's users: another one may have written
-/// them last.
-pub(crate) async fn enter(
-    members: &Members,
-    peers: &Peers,
-    database: &Database,
-    server_id: &str,
-) -> Result<(), StartError> {
-    if !members.broker.names_registries() || !database.is_up() {
-        return Ok(());
-    }
-    peers.enter(database, server_id).await;
-    match members.refresh().await {
-        Err(RefreshError::Store(error)) => {
-            tracing::warn!(%error, "the members in the store cannot be read yet; trying again");
-            Ok(())
-        }
-        outcome => outcome.map_err(|error| StartError::Members(error.to_string())),
-    }
-}
-
-/// Connects. In secure mode a refusal is tried again for a while: the server reads its users shortly after they are written.
-pub(crate) async fn connect(url: &NatsUrl, is_secure: bool) -> Result<Connection, StartError> {
-    let end = Instant::now() + REFUSED_TIMEOUT;
-    loop {
-        match connect::connect(url).await {
-            Err(StartError::Refused { .. }) if is_secure && Instant::now() < end => {
-                tokio::time::sleep(REFUSED_RETRY_DELAY).await;
-            }
-            outcome => return outcome,
-        }
-    }
 }

@@ -119,7 +119,10 @@ fn claims<'a>(subject: &'a str, name: &'a str) -> Claims<'a> {
 }
 
 /// The key of a file; a new one, if there is none.
-pub(crate) fn load_or_create(path: &Path, kind: KeyKind) -> io::Result<NatsKey> {
+///
+/// # Errors
+/// The file cannot be read or written, or holds no key of this kind.
+pub fn load_or_create(path: &Path, kind: KeyKind) -> io::Result<NatsKey> {
     match fs::read_to_string(path) {
         Ok(text) => {
             NatsKey::read_seed_of(kind, &text).map_err(|error| io::Error::other(format!("{}: {error}", path.display())))

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use agentnet_protocol::subject;
-use futures::FutureExt as _;
+use async_nats::{Client, Subscriber};
+use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::OnceCell;
 use tokio_util::future::FutureExt as _;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +61,10 @@ impl Subscriptions {
         let subject = publisher.issuer.subscribe_subject(subject::receipts(account_id));
         let receipts = subscribe(publisher, subject).await?;
         self.serve(deliver::receive_receipts(delivery.clone(), receipts));
+        if publisher.issuer.account_id().is_some() {
+            let events = subscribe(publisher, subject::credential_events(account_id)).await?;
+            self.serve(connect_again(publisher.client.clone(), events));
+        }
         Ok(())
     }
 
@@ -88,4 +93,16 @@ async fn subscribe(publisher: &Publisher, subject: String) -> Result<async_nats:
         subject,
         why: error.to_string(),
     })
+}
+
+/// Connects again whenever the account has got more rights, which count from then on (PROTOCOL.md section 23.8).
+async fn connect_again(client: Client, mut events: Subscriber) {
+    while events.next().await.is_some() {
+        // Several grants at once need one connection.
+        while events.next().now_or_never().flatten().is_some() {}
+        tracing::info!("the rights of this account have changed; connecting again");
+        if let Err(error) = client.force_reconnect().await {
+            tracing::debug!(%error, "the client has ended");
+        }
+    }
 }

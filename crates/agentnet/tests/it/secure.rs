@@ -1,6 +1,7 @@
 //! The secure mode (PROTOCOL.md section 23), on a real nats-server whose users are the members of our registry.
 
 mod attacks;
+mod authorities;
 mod blobs;
 mod history;
 mod members;

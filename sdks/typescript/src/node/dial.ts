@@ -170,7 +170,7 @@ function credentials(url: NatsUrl): ConnectionOptions {
     case "user":
       return { user: url.login.name, pass: url.login.password };
     case "member":
-      return { authenticator: memberAuthenticator(url.login.seed) };
+      return { authenticator: memberAuthenticator(url.login.seed, url.login.member.jwt) };
   }
 }
 

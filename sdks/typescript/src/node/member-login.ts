@@ -1,7 +1,7 @@
 /** Logging in as a member of a network in secure mode (PROTOCOL.md section 23.3). */
 
 import type { Authenticator } from "@nats-io/nats-core";
-import { nkeyAuthenticator } from "@nats-io/nats-core";
+import { jwtAuthenticator, nkeyAuthenticator } from "@nats-io/nats-core";
 
 import { platform } from "../platform/index.js";
 import { connectionInboxPrefix, type IdentityRecord, isNonce, KeyError, MemberIdentity } from "../protocol/index.js";
@@ -56,9 +56,10 @@ export function memberOf(identity: MemberIdentity | IdentityRecord): MemberIdent
   return identity instanceof MemberIdentity ? identity : MemberIdentity.of(identity);
 }
 
-/** Logs in by the nkey. @throws {ConnectError} The server asks for no signature of a nonce. */
-export function memberAuthenticator(seed: string): Authenticator {
-  const sign = nkeyAuthenticator(new TextEncoder().encode(seed));
+/** Logs in by the nkey, and the JWT where there is one. @throws {ConnectError} The server asks for no signature of a nonce. */
+export function memberAuthenticator(seed: string, jwt?: string): Authenticator {
+  const key = new TextEncoder().encode(seed);
+  const sign = jwt === undefined ? nkeyAuthenticator(key) : jwtAuthenticator(jwt, key);
   return (nonce) => {
     // A false server could have any text signed as its nonce, so only what looks like one is.
     if (nonce !== undefined && isNonce(nonce)) return sign(nonce);

@@ -23,6 +23,8 @@ export interface IdentityRecord {
   readonly username: string;
   /** `agent`, `observer`, `operator` or `registry`. */
   readonly role: string;
+  /** Its JWT, on a network in operator mode (section 23.8). */
+  readonly jwt?: string | null | undefined;
   /** The seed: 32 bytes as base64url. Keep it secret. */
   readonly seed: string;
 }
@@ -39,6 +41,8 @@ export class MemberIdentity {
   readonly username: string;
   /** Its role, as the file names it. */
   readonly role: string;
+  /** The JWT by which the servers let it in, on a network in operator mode. */
+  readonly jwt: string | undefined;
   readonly #seed: Uint8Array;
 
   private constructor(record: IdentityRecord, seed: Uint8Array) {
@@ -47,6 +51,7 @@ export class MemberIdentity {
     this.accountId = record.account_id;
     this.username = record.username;
     this.role = record.role;
+    this.jwt = record.jwt ?? undefined;
     this.#seed = seed;
   }
 
@@ -75,6 +80,8 @@ export class MemberIdentity {
     }
     if (!isAccountId(account_id)) throw wrong("account_id", "1 to 128 letters, digits, _ or -");
     if (ca_pem !== undefined && ca_pem !== null && typeof ca_pem !== "string") throw wrong("ca_pem", "a text");
+    const { jwt } = record;
+    if (jwt !== undefined && jwt !== null && !isJwt(jwt)) throw wrong("jwt", "a JWT");
     const seed = fromUnpaddedBase64(record.seed);
     // Written again, so that characters which a lenient reader skips are found.
     if (seed?.length !== SEED_BYTES || toBase64Url(seed) !== record.seed) {
@@ -103,6 +110,11 @@ export class MemberIdentity {
   toJSON(): { urls: readonly string[]; account_id: string; username: string; role: string } {
     return { urls: this.urls, account_id: this.accountId, username: this.username, role: this.role };
   }
+}
+
+/** Whether it has the form of a JWT: three parts of base64url. */
+function isJwt(text: unknown): boolean {
+  return typeof text === "string" && /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/.test(text);
 }
 
 function wrong(member: string, expected: string): KeyError {

@@ -13,6 +13,7 @@ const NOT_OF_AGENTS: Readonly<Record<string, string>> = {
   invites: "secure mode: `agentnet join` uses invites (section 23.4)",
   mailbox_requests: "registries read the requests of the mailbox, with their defaults and bounds (section 21.3)",
   mailbox_storable: "registries decide which messages a mailbox can keep (section 21.3)",
+  nats_jwts: "secure mode: registries make and read JWTs of NATS (section 23.8)",
   permissions: "secure mode: registries make the permissions of members (section 23.2)",
   signed_request_auth: "registries check the signatures of requests (section 13.8)",
   cursors: "agents pass cursors back unchanged; only registries read them (section 6.1)",

@@ -10,6 +10,7 @@ use agentnet_keys::{KeyFileError, MemberIdentity};
 use agentnet_nats::{Backoff, MemberLogin, NatsUrl, is_refusal};
 use agentnet_protocol::invite::{Invite, MAX_INVITE_BYTES};
 use agentnet_protocol::json::ObjectWriter;
+use agentnet_protocol::nats_jwt::has_form;
 use agentnet_protocol::rpc::{EnrollReply, EnrollRequest, Request as _, decode_reply};
 use agentnet_protocol::subject::issued;
 use async_nats::Client;
@@ -127,10 +128,15 @@ async fn join(invite: &Invite, path: &Path) -> Result<EnrollReply, Failure> {
     if let Some(enrolled) = finish_interrupted(invite, &pending, path).await? {
         return Ok(enrolled);
     }
-    let identity = MemberIdentity::of_invite(invite);
+    let mut identity = MemberIdentity::of_invite(invite);
     identity.replace(&pending).map_err(key_failure)?;
     match enrol(invite, &identity).await {
         Ok(enrolled) => {
+            let usable = |jwt: &Option<String>| jwt.clone().filter(|jwt| has_form(jwt));
+            (identity.jwt, identity.renewal_jwt) = (usable(&enrolled.jwt), usable(&enrolled.renewal_jwt));
+            if identity.jwt.is_some() {
+                identity.replace(&pending).map_err(key_failure)?;
+            }
             keep(&pending, path)?;
             wait_until_known(&identity).await?;
             Ok(enrolled)
@@ -209,7 +215,10 @@ async fn enrol(invite: &Invite, identity: &MemberIdentity) -> Result<EnrollReply
 
 /// Connects with the credential of the invite. It ends with the enrolment, which is no failure to log: hence no client of the SDK.
 async fn connect_to_enrol(invite: &Invite) -> Result<Client, Failure> {
-    let login = MemberLogin::of_invite(&invite.invite_id, &invite.join_seed);
+    let mut login = MemberLogin::of_invite(&invite.invite_id, &invite.join_seed);
+    if let Some(jwt) = invite.join_jwt.clone() {
+        login = login.with_jwt(jwt);
+    }
     let url = NatsUrl::parse(&invite.urls.join(",")).map_err(|error| connect_failure(error.into()))?;
     connect_while_refused(&url.with_member(login))
         .await

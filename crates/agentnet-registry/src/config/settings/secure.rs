@@ -89,7 +89,7 @@ pub(super) const ACCOUNT: Setting = Setting {
     value_name: "ACCOUNT",
     default: "",
     help: "jwt: public key of the account (A...), where the key is one of its signing keys; callout: name of the account that \
-           members are put into [default: AGENTNET]",
+           members are put into, by default AGENTNET",
     set: |config, value| signing(config, |signing| signing.account = Some(value.to_owned())),
     limit: NO_LIMIT,
 };
@@ -129,8 +129,8 @@ pub(super) const CREDENTIAL_SECONDS: Setting = Setting {
     flag: Some("credential-seconds"),
     value_name: "SECONDS",
     default: "",
-    help: "How long a member's credential lives until it is renewed, at least 2 [default: a day where members can be cut off, \
-           else 900]",
+    help: "How long a member's credential lives until it is renewed, at least 2; a day where members can be cut off at once, else \
+           900",
     set: |config, value| {
         let lifetime = time(value, SECOND)?;
         signing(config, |signing| signing.lifetime = Some(lifetime))
@@ -153,7 +153,7 @@ pub(super) const MAX_CONTROL_LINE: Setting = Setting {
     flag: Some("max-control-line"),
     value_name: "BYTES",
     default: "",
-    help: "max_control_line of the NATS servers, for the authority jwt: a credential that is longer is refused [default: 4096]",
+    help: "max_control_line of the NATS servers, for the authority jwt: longer credentials are refused; by default 4096",
     set: |config, value| {
         let bytes = number(value)?;
         signing(config, |signing| signing.max_control_line = bytes)

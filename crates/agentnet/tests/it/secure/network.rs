@@ -2,27 +2,31 @@
 
 mod authorities;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentnet::protocol::Timestamp;
+use agentnet::protocol::invite::Invite;
 use agentnet::protocol::permissions::Role;
+use agentnet::protocol::rpc::{EnrollRequest, MemberInviteRequest, Request as _, decode_reply};
 use agentnet::{AgentBuilder, AgentNode, Connection, RegistryClient};
 use agentnet_keys::MemberIdentity;
-use agentnet_nats::NatsUrl;
+use agentnet_nats::{MemberLogin, NatsUrl};
 use agentnet_registry::{LocalMember, Registry, RegistryConfig, RegistryHandle};
 use agentnet_store::{OpenOptions, Store};
-use agentnet_testkit::{NatsServer, TestDatabase};
+use agentnet_testkit::{NatsServer, TestDatabase, eventually};
 use async_nats::{Client, ConnectOptions, Event};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 /// The longest that a test waits for one thing before it fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-const REGISTRY: &str = "acct_registry_one";
-
 /// A new identity of a registry.
-pub(crate) fn registry_identity(account_id: &str) -> MemberIdentity {
+fn registry_identity(account_id: &str) -> MemberIdentity {
     MemberIdentity::generate(
         Vec::new(),
         account_id.to_owned(),
@@ -46,7 +50,8 @@ pub(crate) struct SecureNetwork {
     pub(crate) registry: RegistryHandle,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) nats: NatsServer,
-    pub(crate) config: RegistryConfig,
+    /// The settings of another registry on this network.
+    pub(crate) second: RegistryConfig,
     _database: TestDatabase,
     pub(crate) folder: TempDir,
 }
@@ -65,26 +70,34 @@ impl SecureNetwork {
         Self::with(Kind::File, config, |_| {}).await
     }
 
+    /// With other settings of the registry too.
+    pub(crate) async fn start_configured(config: &str, change: impl FnOnce(&mut RegistryConfig)) -> Self {
+        Self::with(Kind::File, config, change).await
+    }
+
     /// With changed settings of the registry, too.
     pub(crate) async fn with(kind: Kind, lines: &str, change: impl FnOnce(&mut RegistryConfig)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut identity = registry_identity(REGISTRY);
-        let (server, authority) = authorities::set_up(kind, folder.path(), &identity);
+        let mut registries = ["acct_registry_one", "acct_registry_two"].map(registry_identity);
+        let (server, authority) = authorities::set_up(kind, folder.path(), &registries);
         let nats = NatsServer::builder()
             .jetstream(true)
             .extra_config(format!("{server}{lines}"))
             .start()
             .await
             .unwrap();
-        identity.urls = vec![nats.url_without_token()];
-        let file = folder.path().join("registry.json");
-        identity.create(&file).unwrap();
+        let files = ["registry.json", "second.json"].map(|name| folder.path().join(name));
+        for (identity, file) in registries.iter_mut().zip(&files) {
+            identity.urls = vec![nats.url_without_token()];
+            identity.create(file).unwrap();
+        }
+        let url = |file: &Path| format!("identity:{}", file.display());
         let database = TestDatabase::start().await.unwrap();
         let store = agentnet_store::open(&database.url(), &OpenOptions::default())
             .await
             .unwrap();
         let mut config = RegistryConfig {
-            nats_url: format!("identity:{}", file.display()),
+            nats_url: url(&files[0]),
             authority: Some(authority),
             ..RegistryConfig::default()
         };
@@ -94,10 +107,20 @@ impl SecureNetwork {
             registry,
             store,
             nats,
-            config,
+            second: RegistryConfig {
+                nats_url: url(&files[1]),
+                ..config
+            },
             _database: database,
             folder,
         }
+    }
+
+    /// A connection with the registry's own credential.
+    pub(crate) async fn as_registry(&self) -> Client {
+        let file = self.folder.path().join("registry.json");
+        let url = format!("identity:{}", file.display());
+        agentnet::connect(&url, "test").await.unwrap()
     }
 
     /// A member, whose identity is in a file.
@@ -116,13 +139,57 @@ impl SecureNetwork {
         if let Some(credentials) = self.registry.credentials(&identity.account_id).await.unwrap() {
             (identity.jwt, identity.renewal_jwt) = (Some(credentials.jwt), Some(credentials.renewal_jwt));
         }
+        self.keep(name, identity)
+    }
+
+    /// A member that joins by an invite, as `agentnet join` does.
+    pub(crate) async fn join(&self, operator: &RegistryClient, name: &str) -> Member {
+        let request = MemberInviteRequest {
+            username: name.to_owned(),
+            ..MemberInviteRequest::default()
+        };
+        let invited = operator.call(&request).await.unwrap();
+        let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+        let invite = Invite {
+            urls: vec![self.nats.url_without_token()],
+            ca_pem: None,
+            account_id: invited.account_id,
+            username: invited.username,
+            role: Role::Agent,
+            invite_id: invited.invite_id,
+            secret: bytes(&invited.secret).try_into().unwrap(),
+            join_seed: bytes(&invited.join_seed).try_into().unwrap(),
+            join_jwt: invited.join_jwt,
+            expires_at: Timestamp::parse(&invited.expires_at).unwrap(),
+        };
+        let invite = Invite::decode(&invite.encode()).unwrap();
+        let mut identity = MemberIdentity::of_invite(&invite);
+        let mut login = MemberLogin::of_invite(&invite.invite_id, &invite.join_seed);
+        if let Some(jwt) = invite.join_jwt.clone() {
+            login = login.with_jwt(jwt);
+        }
+        let url = NatsUrl::parse(&invite.urls.join(",")).unwrap().with_member(login);
+        let client = eventually(DEADLINE, async || {
+            agentnet_nats::dial(&url, || agentnet_nats::options(&url, "join")).await
+        });
+        let subject = format!("registry.enroll.{}", invite.invite_id);
+        let body = identity.enrolment(&invite).encode();
+        let reply = client.await.unwrap().request(subject, body.into()).await;
+        // The server may have ended the connection before the answer: the invite is used up, and so is its credential.
+        if let Ok(reply) = reply {
+            let reply = decode_reply::<EnrollRequest>(&reply.payload).unwrap();
+            (identity.jwt, identity.renewal_jwt) = (reply.jwt, reply.renewal_jwt);
+        }
+        self.keep(name, identity)
+    }
+
+    fn keep(&self, name: &str, identity: MemberIdentity) -> Member {
         let file = self.folder.path().join(format!("{name}.json"));
         identity.create(&file).unwrap();
         Member {
             account_id: identity.account_id.clone(),
             url: format!("identity:{}", file.display()),
             name: name.to_owned(),
-            identity,
         }
     }
 
@@ -136,7 +203,6 @@ pub(crate) struct Member {
     pub(crate) account_id: String,
     pub(crate) url: String,
     pub(crate) name: String,
-    pub(crate) identity: MemberIdentity,
 }
 
 impl Member {

@@ -12,9 +12,9 @@ use agentnet_registry::{Authority, BrokerUser, CALLOUT_ANSWERS, CALLOUT_SUBJECT,
 use super::Kind;
 
 /// Lines of the configuration, and the settings of the registry.
-pub(super) fn set_up(kind: Kind, folder: &Path, identity: &MemberIdentity) -> (String, Authority) {
+pub(super) fn set_up(kind: Kind, folder: &Path, registries: &[MemberIdentity; 2]) -> (String, Authority) {
     match kind {
-        Kind::File => file(folder, identity),
+        Kind::File => file(folder, &registries[0]),
         Kind::Jwt => jwt(folder),
         Kind::JwtAlone => {
             let (config, mut authority) = jwt(folder);
@@ -23,7 +23,7 @@ pub(super) fn set_up(kind: Kind, folder: &Path, identity: &MemberIdentity) -> (S
             }
             (config, authority)
         }
-        Kind::Callout | Kind::CalloutAlone => callout(kind, folder, identity),
+        Kind::Callout | Kind::CalloutAlone => callout(kind, folder, registries),
     }
 }
 
@@ -61,7 +61,7 @@ fn jwt(folder: &Path) -> (String, Authority) {
     (config, authority)
 }
 
-fn callout(kind: Kind, folder: &Path, identity: &MemberIdentity) -> (String, Authority) {
+fn callout(kind: Kind, folder: &Path, registries: &[MemberIdentity; 2]) -> (String, Authority) {
     let private = |name: &str, key: &NatsKey| {
         let path = folder.join(name);
         fs::write(&path, key.seed_text()).unwrap();
@@ -70,22 +70,26 @@ fn callout(kind: Kind, folder: &Path, identity: &MemberIdentity) -> (String, Aut
     };
     let issuer = NatsKey::from_seed(KeyKind::Account, &[1; 32]);
     let sys = NatsKey::from_seed(KeyKind::User, &[2; 32]);
-    let user = registry_user(identity);
-    let mut permissions = user.permissions;
-    permissions.publish.push(CALLOUT_ANSWERS.to_owned());
-    permissions
-        .subscribe
-        .push(format!("{CALLOUT_SUBJECT} agentnet-registry"));
+    let user = |identity: &MemberIdentity| {
+        let BrokerUser {
+            nkey, mut permissions, ..
+        } = registry_user(identity);
+        permissions.publish.push(CALLOUT_ANSWERS.to_owned());
+        permissions
+            .subscribe
+            .push(format!("{CALLOUT_SUBJECT} agentnet-registry"));
+        let (publish, subscribe) = (permissions.publish, permissions.subscribe);
+        format!("{{ nkey: {nkey}, permissions: {{ publish: {publish:?}, subscribe: {subscribe:?} }} }}")
+    };
+    let [first, second] = registries.each_ref().map(|identity| identity.nkey().public());
     let config = format!(
-        "system_account: SYS\n\
-         accounts {{\n  SYS {{ users: [ {{ nkey: {sys} }} ] }}\n  AGENTNET {{\n    jetstream: enabled\n    users: [\n      \
-         {{ nkey: {registry}, permissions: {{ publish: {publish:?}, subscribe: {subscribe:?} }} }}\n    ]\n  }}\n}}\n\
-         authorization {{ auth_callout {{ issuer: {issuer}, account: AGENTNET, auth_users: [ {registry} ], \
+        "system_account: SYS\naccounts {{\n  SYS {{ users: [ {{ nkey: {sys} }} ] }}\n  AGENTNET {{\n    jetstream: enabled\n    \
+         users: [\n      {}\n      {}\n    ]\n  }}\n}}\n\
+         authorization {{ auth_callout {{ issuer: {issuer}, account: AGENTNET, auth_users: [ {first}, {second} ], \
          allowed_accounts: [ AGENTNET ] }} }}\n",
+        user(&registries[0]),
+        user(&registries[1]),
         sys = sys.public(),
-        registry = user.nkey,
-        publish = permissions.publish,
-        subscribe = permissions.subscribe,
         issuer = issuer.public(),
     );
     let mut authority = Authority::callout(private("issuer.nk", &issuer));
