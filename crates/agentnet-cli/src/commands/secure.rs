@@ -102,10 +102,10 @@ impl Export {
     fn registry(&self, file: &Path) -> Result<BrokerUser, Failure> {
         let account_id = format!("{REGISTRY_ACCOUNT_PREFIX}{}", self.server_id);
         let identity = match MemberIdentity::load(file).map_err(key_failure)? {
-            Some(identity) => MemberIdentity {
-                urls: self.urls.clone(),
-                ..identity
-            },
+            Some(mut identity) => {
+                identity.urls.clone_from(&self.urls);
+                identity
+            }
             None => {
                 let role = Role::Registry.as_str().to_owned();
                 MemberIdentity::generate(self.urls.clone(), account_id.clone(), "registry".to_owned(), role)
