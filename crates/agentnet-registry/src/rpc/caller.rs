@@ -51,6 +51,23 @@ impl Call {
         Err(forbidden("an agent may ask for what is its own account's only"))
     }
 
+    /// Checks that the caller may send to this receiver, an account id or `capability:<name>`: where the registry delivers for a
+    /// sender, the server cannot keep its policy (section 23.2).
+    pub(super) fn check_may_send_to(&self, ctx: &Context, receiver: &str) -> Result<(), RpcError> {
+        if self.role(ctx) == Some(Role::Observer) {
+            return Err(forbidden("an observer sends nothing"));
+        }
+        let members = ctx.members.as_ref().zip(self.caller.as_deref());
+        let member = members.and_then(|(members, caller)| members.active(caller));
+        let targets = member.as_ref().and_then(|member| member.may_send_to.as_ref());
+        match targets {
+            Some(targets) if !targets.iter().any(|target| target == receiver) => {
+                Err(forbidden("the policy of the account does not let it send there"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Checks that the caller is an operator of a network in secure mode.
     pub(super) fn check_operator(&self, ctx: &Context) -> Result<(), RpcError> {
         match self.role(ctx) {

@@ -41,6 +41,7 @@ pub(super) async fn put(ctx: &Arc<Context>, request: MailboxPutRequest, call: &C
         verify_sender(ctx, &envelope).await?;
     }
     let receiver = [storable.account_id()];
+    call.check_may_send_to(ctx, storable.account_id())?;
     blob_shares::note(ctx, call, &[envelope.payload.get()], &receiver).await?;
     let message_id = envelope.message_id.to_string();
     if request.direct && is_free(ctx, storable.account_id()).await? {

@@ -6,4 +6,5 @@ mod blobs;
 mod history;
 mod members;
 mod network;
+mod policy;
 mod talk;

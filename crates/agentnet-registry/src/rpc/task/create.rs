@@ -31,7 +31,9 @@ pub(in crate::rpc) async fn create(
     let target = content::target(&request.to).ok_or_else(|| invalid(ContentError::To))?;
     let named = [Some(request.text.as_str()), request.payload.as_ref().map(RawJson::get)];
     let named: Vec<&str> = named.into_iter().flatten().collect();
-    blob_shares::note(ctx, call, &named, &[&blob_shares::receiver(&target)]).await?;
+    let receiver = blob_shares::receiver(&target);
+    call.check_may_send_to(ctx, &receiver)?;
+    blob_shares::note(ctx, call, &named, &[&receiver]).await?;
     let delivery = delivery(ctx, &target).await?;
     let parent = request.parent_task_id.clone().unwrap_or_default();
     let task = content::requested(request, delivery, Now::read().time).map_err(invalid)?;
