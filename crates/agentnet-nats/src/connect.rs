@@ -3,12 +3,21 @@
 use std::error::Error;
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, rustls};
+use agentnet_protocol::rpc::{RenewReply, RenewRequest, Request as _, decode_reply};
+use agentnet_protocol::subject::{issued, join_inbox_prefix};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Request, rustls};
 
-use crate::member::credentials_options;
+use crate::member::{MemberLogin, credentials_options};
+use crate::renewal::Renewal;
 use crate::url::{Login, NatsUrl};
+
+/// The name of the connection that asks for a new JWT, in the server's list.
+const RENEWAL_NAME: &str = "agentnet-renewal";
+/// How long a renewal may take. The server waits for the credential meanwhile: two seconds by default.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A server of a `tls://` URL that has sent nothing for this time may be one that waits for the TLS handshake.
 const TLS_FIRST_AFTER: Duration = Duration::from_millis(300);
@@ -18,7 +27,10 @@ const TLS_FIRST_AFTER: Duration = Duration::from_millis(300);
 #[must_use]
 pub fn options(url: &NatsUrl, name: &str) -> ConnectOptions {
     let options = match url.login() {
-        Login::Member(member) => member.options(url),
+        Login::Member(member) => {
+            let url = url.clone();
+            member.options(move |renewal| renewed_jwt(renewal, url.clone()))
+        }
         Login::Credentials(credentials) => credentials_options(credentials),
         _ => ConnectOptions::new(),
     };
@@ -70,6 +82,33 @@ pub async fn dial(url: &NatsUrl, options: impl Fn() -> ConnectOptions) -> Result
             return Err(if no_tls { failed } else { failed_first }.unwrap_or_else(|| ConnectErrorKind::Io.into()));
         }
     }
+}
+
+/// The JWT of a member for a connection to these servers: a new one if a registry answers.
+async fn renewed_jwt(renewal: Arc<Renewal>, servers: NatsUrl) -> Option<String> {
+    match tokio::time::timeout(RENEWAL_TIMEOUT, ask_for_jwt(&renewal, servers)).await {
+        Ok(Ok(reply)) => renewal.keep(reply).await,
+        Ok(Err(error)) => tracing::debug!(%error, "the credential is not renewed"),
+        Err(_) => tracing::debug!("the credential is not renewed: no registry answered in time"),
+    }
+    renewal.jwt()
+}
+
+async fn ask_for_jwt(renewal: &Renewal, servers: NatsUrl) -> Result<RenewReply, String> {
+    let account_id = renewal.account_id();
+    let renewal_jwt = renewal.renewal_jwt().ok_or("there is no credential for it")?;
+    let login = MemberLogin::with_inbox(account_id, Arc::clone(renewal.nkey()), &join_inbox_prefix(account_id));
+    let url = servers.with_member(login.with_jwt(renewal_jwt));
+    let client = dial(&url, || options(&url, RENEWAL_NAME)).await;
+    let client = client.map_err(|error| error.to_string())?;
+    let request = Request::new()
+        .payload(RenewRequest.encode().into())
+        .timeout(Some(RENEWAL_TIMEOUT));
+    let reply = client
+        .send_request(issued(&RenewRequest::subject(), account_id), request)
+        .await;
+    let reply = reply.map_err(|error| error.to_string())?;
+    decode_reply::<RenewRequest>(&reply.payload).map_err(|error| error.to_string())
 }
 
 /// Whether the server refused the credentials.

@@ -12,7 +12,6 @@ use agentnet_protocol::subject::{
 use async_nats::{Auth, AuthError, ConnectOptions};
 
 use crate::renewal::Renewal;
-use crate::url::NatsUrl;
 
 /// The account of a member, and the key that the broker knows it by.
 #[derive(Clone)]
@@ -121,17 +120,21 @@ impl MemberLogin {
         self.nkey.public()
     }
 
-    /// Options of a connection to this address that signs the nonce of each server that it comes to.
-    pub(crate) fn options(&self, url: &NatsUrl) -> ConnectOptions {
-        let (login, url) = (self.clone(), url.clone());
+    /// Options of a connection that signs the nonce of each server that it comes to. A JWT that is asked for at each connection
+    /// comes from `renew`.
+    pub(crate) fn options<F>(&self, renew: impl Fn(Arc<Renewal>) -> F + Clone + Send + Sync + 'static) -> ConnectOptions
+    where
+        F: Future<Output = Option<String>> + Send + 'static,
+    {
+        let login = self.clone();
         ConnectOptions::with_auth_callback(move |nonce| {
-            let (nkey, source, url) = (Arc::clone(&login.nkey), login.jwt.clone(), url.clone());
+            let (nkey, source, renew) = (Arc::clone(&login.nkey), login.jwt.clone(), renew.clone());
             async move {
                 let jwt = match source {
                     JwtSource::None => None,
                     JwtSource::Made(make) => make(),
                     // In a task of its own: what this waits for may not be shared by threads, as the client asks for.
-                    JwtSource::Renewed(renewal) => tokio::spawn(renewal.jwt(url)).await.ok().flatten(),
+                    JwtSource::Renewed(renewal) => tokio::spawn(renew(renewal)).await.ok().flatten(),
                 };
                 sign(&nonce, nkey.public(), jwt, |nonce| nkey.sign(nonce))
             }

@@ -6,24 +6,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use agentnet_keys::MemberJwts;
 use agentnet_protocol::nats_jwt::{VerifiedJwt, has_form, peek};
 use agentnet_protocol::nkey::Nkey;
-use agentnet_protocol::rpc::{RenewReply, RenewRequest, Request as _, decode_reply};
-use agentnet_protocol::subject::{issued, join_inbox_prefix};
-use async_nats::Request;
+use agentnet_protocol::rpc::RenewReply;
 use parking_lot::Mutex;
-
-use crate::connect::{dial, options};
-use crate::member::MemberLogin;
-use crate::url::NatsUrl;
-
-/// The name of the connection in the server's list.
-const CONNECTION_NAME: &str = "agentnet-renewal";
-/// How long a renewal may take. The server waits for the credential meanwhile: two seconds by default.
-const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A member's JWTs, and where they are kept.
 pub(crate) struct Renewal {
@@ -44,38 +33,26 @@ impl Renewal {
         }
     }
 
-    /// The JWT for a connection to these servers: a new one if a registry answers.
-    pub(crate) async fn jwt(self: Arc<Self>, servers: NatsUrl) -> Option<String> {
-        match tokio::time::timeout(RENEWAL_TIMEOUT, self.ask(servers)).await {
-            Ok(Ok(reply)) => self.keep(reply).await,
-            Ok(Err(error)) => tracing::debug!(%error, "the credential is not renewed"),
-            Err(_) => tracing::debug!("the credential is not renewed: no registry answered in time"),
-        }
+    pub(crate) fn account_id(&self) -> &str {
+        &self.account_id
+    }
+
+    pub(crate) fn nkey(&self) -> &Arc<Nkey> {
+        &self.nkey
+    }
+
+    /// The JWT that the member logs in with.
+    pub(crate) fn jwt(&self) -> Option<String> {
         self.jwts.lock().jwt.clone()
     }
 
-    async fn ask(&self, servers: NatsUrl) -> Result<RenewReply, String> {
-        let renewal_jwt = self.jwts.lock().renewal_jwt.clone();
-        let renewal_jwt = renewal_jwt.ok_or("there is no credential for it")?;
-        let login = MemberLogin::with_inbox(
-            &self.account_id,
-            Arc::clone(&self.nkey),
-            &join_inbox_prefix(&self.account_id),
-        );
-        let url = servers.with_member(login.with_jwt(renewal_jwt));
-        let client = dial(&url, || options(&url, CONNECTION_NAME)).await;
-        let client = client.map_err(|error| error.to_string())?;
-        let subject = issued(&RenewRequest::subject(), &self.account_id);
-        let request = Request::new()
-            .payload(RenewRequest.encode().into())
-            .timeout(Some(RENEWAL_TIMEOUT));
-        let reply = client.send_request(subject, request).await;
-        let reply = reply.map_err(|error| error.to_string())?;
-        decode_reply::<RenewRequest>(&reply.payload).map_err(|error| error.to_string())
+    /// The JWT that can only ask for a new one.
+    pub(crate) fn renewal_jwt(&self) -> Option<String> {
+        self.jwts.lock().renewal_jwt.clone()
     }
 
     /// Takes the JWTs of a reply, if they are of the own key.
-    async fn keep(&self, reply: RenewReply) {
+    pub(crate) async fn keep(&self, reply: RenewReply) {
         let public = self.nkey.public();
         let own = |jwt: Option<String>| {
             let jwt = jwt.filter(|jwt| has_form(jwt))?;

@@ -38,7 +38,7 @@ const HEADER: &str = r#"{"typ":"JWT","alg":"ed25519-nkey"}"#;
 pub struct Claims<'a> {
     /// The public key that it is about.
     pub subject: &'a str,
-    /// For whom it is; of a user of an authorization callout, its account.
+    /// Its audience; for a user of an authorization callout, the account.
     pub audience: Option<&'a str>,
     /// A name to show.
     pub name: &'a str,
@@ -51,7 +51,7 @@ pub struct Claims<'a> {
 /// How a client may connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// TCP.
+    /// A TCP connection with the NATS protocol.
     Standard,
     /// A web page.
     Websocket,

@@ -199,7 +199,7 @@ pub fn verify(public: &str, message: &[u8], signature: &[u8]) -> bool {
 /// A user's private key, and its JWT where the network is in operator mode.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// The JWT.
+    /// The user's JWT; `None` where the server knows the key itself.
     pub jwt: Option<String>,
     /// The key that signs nonces.
     pub key: NatsKey,

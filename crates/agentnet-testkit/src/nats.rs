@@ -200,6 +200,7 @@ impl NatsServer {
     ///
     /// # Panics
     /// When it does not run.
+    #[expect(clippy::expect_used, reason = "a test without its server fails")]
     pub fn reload(&self) {
         let pid = self
             .pid()

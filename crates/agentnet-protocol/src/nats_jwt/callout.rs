@@ -8,7 +8,7 @@ use crate::json::{Object, ObjectWriter};
 use crate::nats_key::{self, KeyKind, NatsKey};
 use crate::nkey::is_nonce;
 
-/// For whom a request is: its `aud`.
+/// The audience of a request: its `aud`.
 const AUDIENCE: &str = "nats-authorization-request";
 /// Bytes of a member that are read.
 const MAX_TEXT_BYTES: usize = 256;

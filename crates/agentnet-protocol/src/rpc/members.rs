@@ -141,7 +141,7 @@ record! {
     /// Only registries may publish it.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     pub struct CredentialEvent {
-        /// The account.
+        /// The member whose rights have changed.
         pub account_id: String,
         /// [`CredentialEvent::GRANTED`].
         pub kind: String,

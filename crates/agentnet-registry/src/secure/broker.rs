@@ -31,7 +31,7 @@ pub(crate) enum Broker {
     Unmanaged,
     /// Users in a file.
     File { users: PathBuf, pid: Option<PathBuf> },
-    /// JWTs.
+    /// Members bring JWTs of the registry's.
     Jwt(Arc<JwtBroker>),
     /// Answers to callouts.
     Callout(Arc<Callout>),

@@ -40,6 +40,7 @@ async fn a_file_of_schema_4_keeps_what_it_holds() {
         number: 7,
         server_id: "r".into(),
         announce_key: "key".into(),
+        nkey: None,
         beat_at: Timestamp::from_micros(1),
     };
     store.put_registry(&registry).await.unwrap();

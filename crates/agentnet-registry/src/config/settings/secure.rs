@@ -94,7 +94,7 @@ pub(super) const ACCOUNT: Setting = Setting {
     limit: NO_LIMIT,
 };
 
-/// By whom members are cut off.
+/// The user that cuts members off.
 pub(super) const SYS_CREDS: Setting = Setting {
     variable: "AGENTNET_SYS_CREDS",
     flag: Some("sys-creds"),

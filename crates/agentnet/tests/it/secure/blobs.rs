@@ -23,9 +23,8 @@ const PIECE: usize = 256 * 1024;
 
 /// Bytes that differ from piece to piece.
 fn bytes(size: usize) -> Vec<u8> {
-    (0..size)
-        .map(|at| u8::try_from((at / 7 + at / PIECE) % 251).unwrap())
-        .collect()
+    let byte = |at: usize| u8::try_from((at / 7 + at / PIECE) % 251);
+    (0..size).map(byte).collect::<Result<_, _>>().unwrap()
 }
 
 fn in_network(node: AgentBuilder) -> AgentBuilder {

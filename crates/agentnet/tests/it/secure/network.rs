@@ -174,7 +174,10 @@ impl SecureNetwork {
         });
         let subject = format!("registry.enroll.{}", invite.invite_id);
         let body = identity.enrolment(&invite).encode();
-        let reply = client.await.unwrap().request(subject, body.into()).await;
+        let request = async_nats::Request::new()
+            .payload(body.into())
+            .timeout(Some(Duration::from_secs(2)));
+        let reply = client.await.unwrap().send_request(subject, request).await;
         // The server may have ended the connection before the answer: the invite is used up, and so is its credential.
         if let Ok(reply) = reply {
             let reply = decode_reply::<EnrollRequest>(&reply.payload).unwrap();
