@@ -11,9 +11,7 @@ export function blobStoreOf(session: Session | undefined, settings: BlobOptions)
   if (session === undefined) return new BlobStore(settings);
   let store = bySession.get(session);
   if (store === undefined) {
-    const { connection, logger, ended, closers } = session;
-    // In secure mode, agents have no rights of the object store.
-    const registry = connection.issuer.isSecure ? session.registry : undefined;
+    const { connection, registry, logger, ended, closers } = session;
     store = new BlobStore(settings, {
       connection,
       registry,

@@ -97,7 +97,8 @@ export class BlobStore {
       "logger" in connection
         ? connection
         : { connection: Connection.on(connection, SILENT_LOGGER), logger: SILENT_LOGGER };
-    const { registry } = this.#surroundings;
+    // In secure mode, agents have no rights of the object store.
+    const registry = this.#surroundings.connection.issuer.isSecure ? this.#surroundings.registry : undefined;
     this.#network =
       registry === undefined
         ? new ObjectStore(this.#surroundings.connection, this.settings)
