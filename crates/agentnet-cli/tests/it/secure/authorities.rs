@@ -90,8 +90,8 @@ async fn an_exported_callout_runs_a_network() {
     words += &format!(" --data-dir {} --credential-seconds 60", folder.path().display());
     let mut command = binary();
     command.args(words.split_whitespace().skip(1));
-    let registry = Service::spawn(command);
-    registry.says("registry ready").await;
+    let mut registry = Service::spawn(command);
+    assert!(registry.next_line().await.starts_with("registry ready"));
     let operator = format!("identity:{}", again["operator_file"].as_str().unwrap());
     let code = line(&operator, &format!("invite alice --url {}", nats.url()))
         .await
