@@ -174,8 +174,8 @@ macro_rules! contract_cases {
                 a_revoked_member_has_no_key
                 rights_are_granted_and_taken
                 members_are_paged_by_account
-                credentials_of_revoked_and_limited_members_are_void
                 a_member_goes_by_the_name_of_its_account
+                credentials_of_revoked_and_limited_members_are_void
             ]
             messages: [
                 a_message_comes_back_as_it_was
