@@ -98,7 +98,9 @@ impl Writer {
                     self.note(&appended);
                     let back = batch.take_back(&appended);
                     self.in_flight.nak(&self.client, back).await;
-                    return self.apply(batch.take_tasks(&appended)).await;
+                    let early = self.apply(batch.take_tasks(&appended)).await;
+                    let early = batch.take_tickets(&early.iter().map(String::as_str).collect());
+                    return self.in_flight.nak(&self.client, early).await;
                 }
                 Err(error) => {
                     self.metrics.sample("db.persist_batch_failed", since.elapsed());
@@ -146,8 +148,9 @@ impl Writer {
     }
 
     /// Applies what stored messages say about tasks, before they are acknowledged: if this registry ends here, the stream offers
-    /// them again. While the database is down, they wait.
-    async fn apply(&self, tasks: Vec<CapturedTask>) {
+    /// them again. While the database is down, they wait. Returns the ids of messages that the stream is to offer again.
+    async fn apply(&self, tasks: Vec<CapturedTask>) -> Vec<String> {
+        let mut early = Vec::new();
         let mut backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF);
         let mut next: &[CapturedTask] = &tasks;
         let mut step = next.len();
@@ -155,8 +158,11 @@ impl Writer {
             let (first, rest) = next.split_at(step.min(next.len()));
             let messages: Vec<&CapturedTask> = first.iter().collect();
             match self.messages.apply(&messages).await {
-                Ok(()) => next = rest,
-                Err(StoreError::Gone(_)) => return,
+                Ok(more) => {
+                    early.extend(more);
+                    next = rest;
+                }
+                Err(StoreError::Gone(_)) => break,
                 Err(error @ StoreError::Unavailable(_)) => {
                     tracing::debug!(%error, "messages about tasks cannot be applied; trying again");
                     sleep(backoff.next_delay()).await;
@@ -170,6 +176,7 @@ impl Writer {
                 }
             }
         }
+        early
     }
 
     fn note(&self, appended: &Appended) {
@@ -256,12 +263,17 @@ impl Batch {
             .filter(|refused| !refused.lasting)
             .map(|refused| refused.message_id.as_str())
             .collect();
-        if no_room.is_empty() {
+        self.take_tickets(&no_room)
+    }
+
+    /// Takes out the tickets of messages with these ids.
+    fn take_tickets(&mut self, message_ids: &HashSet<&str>) -> Vec<Ticket> {
+        if message_ids.is_empty() {
             return Vec::new();
         }
         let messages = self.messages.iter().zip(&mut self.tickets);
         messages
-            .filter(|(new, _)| no_room.contains(new.message.message_id.as_str()))
+            .filter(|(new, _)| message_ids.contains(new.message.message_id.as_str()))
             .filter_map(|(_, ticket)| ticket.take())
             .collect()
     }

@@ -3,148 +3,28 @@
 //! They are applied when they are in the history, and before they leave the stream: after a crash they come again, and change
 //! nothing that they have changed already.
 
+mod captured;
+mod early_budget;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
-use agentnet_protocol::compose::default_thread_id;
-use agentnet_protocol::envelope::kind;
-use agentnet_protocol::expiry::{self, DEFAULT_CLOCK_SKEW_MS};
-use agentnet_protocol::ids::valid_account_id;
-use agentnet_protocol::json::trim;
-use agentnet_protocol::limits::{MAX_ID_BYTES, MAX_NAME_BYTES};
-use agentnet_protocol::task::{MAX_RESULT_BYTES, MAX_TEXT_BYTES, TaskMessage, TaskMessageKind};
-use agentnet_protocol::{Envelope, Timestamp};
-use agentnet_store::model::{Report, Task, TaskChange, TaskChanged, TaskCreated, TaskTarget};
+use agentnet_protocol::task::TaskMessageKind;
+use agentnet_store::model::{Task, TaskChange, TaskChanged, TaskCreated};
 use agentnet_store::{Store, StoreError};
+use parking_lot::Mutex;
 
+pub(crate) use self::captured::CapturedTask;
+pub(super) use self::captured::MILLIS_PER_DAY;
+use self::early_budget::EarlyBudget;
 use super::ancestry::say_in_parts;
-use super::content::{LEVELS_AROUND_JSON, assigned, cut};
+use super::content::assigned;
 use super::notices::TaskNotices;
 use crate::batch_lookup::AccountLoader;
 use crate::clock::Now;
 use crate::config::RegistryConfig;
 use crate::message_signature::{SignatureError, verify};
-
-pub(super) const MILLIS_PER_DAY: i128 = 24 * 60 * 60 * 1000;
-/// What every message about a task has in its payload.
-const MARK: &str = "task.";
-
-/// A message about a task.
-#[derive(Debug, Clone)]
-pub(crate) struct CapturedTask {
-    message: TaskMessage,
-    envelope: Envelope,
-    /// When the message was published, as far as this registry knows.
-    received_at: Timestamp,
-}
-
-impl CapturedTask {
-    /// Reads a message; `None` if it is about no task, names no usable accounts, or had expired when it was published: it was sent
-    /// again by somebody.
-    pub(crate) fn read(envelope: &Envelope, received_at: Timestamp) -> Option<Box<Self>> {
-        // Most messages are sorted out without parsing their payloads.
-        if &*envelope.kind != kind::DIRECT || !envelope.payload.get().contains(MARK) {
-            return None;
-        }
-        let message = TaskMessage::of(envelope)?;
-        let captured = Self {
-            message,
-            envelope: envelope.clone(),
-            received_at,
-        };
-        let is_usable = !captured.has_expired()
-            && valid_account_id(captured.from())
-            && valid_account_id(captured.to())
-            && captured.message.task_id.len() <= MAX_NAME_BYTES
-            && captured.envelope.message_id.len() <= MAX_ID_BYTES;
-        is_usable.then(|| Box::new(captured))
-    }
-
-    fn has_expired(&self) -> bool {
-        let Envelope {
-            sent_at,
-            ttl_ms,
-            expires_at,
-            ..
-        } = &self.envelope;
-        let end = expiry::deadline(sent_at, *ttl_ms, expires_at.as_deref());
-        let skew = i128::from(DEFAULT_CLOCK_SKEW_MS);
-        end.is_some_and(|end| end.saturating_add_millis(skew) <= self.received_at)
-    }
-
-    /// Whether the message is so old that a task of it may have been there, and been forgotten.
-    fn is_older_than(&self, days: u32) -> bool {
-        let oldest = self
-            .received_at
-            .saturating_add_millis(-MILLIS_PER_DAY * i128::from(days));
-        Timestamp::parse(&self.envelope.sent_at).is_some_and(|sent_at| sent_at < oldest)
-    }
-
-    /// Id of the message.
-    pub(crate) fn message_id(&self) -> &str {
-        &self.envelope.message_id
-    }
-
-    fn from(&self) -> &str {
-        trim(self.envelope.from_account_id.as_deref().unwrap_or_default())
-    }
-
-    fn to(&self) -> &str {
-        trim(self.envelope.to_account_id.as_deref().unwrap_or_default())
-    }
-
-    fn thread_id(&self) -> String {
-        match trim(self.envelope.thread_id.as_deref().unwrap_or_default()) {
-            "" => default_thread_id(self.envelope.trace_or_message_id()).to_string(),
-            written => written.to_owned(),
-        }
-    }
-
-    /// The change that the message makes to its task; `None` if its sender has no say in it.
-    fn change(&self, task: &Task) -> Option<TaskChange> {
-        let from = self.from();
-        match self.message.kind {
-            TaskMessageKind::Assign => None,
-            TaskMessageKind::Cancel => (task.coordinator_account_id == from).then(|| TaskChange::Cancel {
-                reason: Some(cut(&self.message.text, MAX_TEXT_BYTES)).filter(|reason| !reason.is_empty()),
-                account_id: Some(from.to_owned()),
-                request_id: None,
-            }),
-            _ => {
-                // The copy of a result that the registry has already.
-                let is_copy = task.finish_id.as_deref() == Some(self.message_id());
-                let is_worker = assignee(task) == Some(from) || task.worker_account_id.as_deref() == Some(from);
-                (is_worker && !is_copy).then(|| self.report()).flatten()
-            }
-        }
-    }
-
-    fn report(&self) -> Option<TaskChange> {
-        let message = &self.message;
-        let fits = |json: &agentnet_protocol::RawJson| {
-            json.get().len() <= MAX_RESULT_BYTES && json.fits_inside(LEVELS_AROUND_JSON)
-        };
-        Some(TaskChange::Reported {
-            account_id: self.from().to_owned(),
-            message_id: self.message_id().to_owned(),
-            report: Report {
-                state: message.kind.state()?,
-                text: cut(&message.text, MAX_TEXT_BYTES),
-                percent: message.percent,
-                phase: message.phase.as_deref().map(|phase| cut(phase, MAX_NAME_BYTES)),
-                result: message.result.clone().filter(fits),
-            },
-        })
-    }
-}
-
-/// The account that is to do a task.
-fn assignee(task: &Task) -> Option<&str> {
-    match &task.target {
-        TaskTarget::Account(account_id) => Some(account_id),
-        TaskTarget::Capability(_) => None,
-    }
-}
 
 /// Applies messages about tasks.
 pub(crate) struct MessageTasks {
@@ -155,6 +35,7 @@ pub(crate) struct MessageTasks {
     accounts: Option<AccountLoader>,
     store: Arc<dyn Store>,
     pub(super) notices: Arc<TaskNotices>,
+    early: Mutex<EarlyBudget>,
 }
 
 impl MessageTasks {
@@ -166,16 +47,18 @@ impl MessageTasks {
             accounts: config.dev_auth.then(|| AccountLoader::new(&store)),
             store,
             notices,
+            early: Mutex::new(EarlyBudget::new(Instant::now())),
         }
     }
 
-    /// Applies messages that are in the history, in their order.
+    /// Applies messages that are in the history, in their order. Returns the ids of those that are to come again: their tasks are
+    /// not known yet. A registry that ended, or a slower one, may have the assignment.
     ///
     /// # Errors
     /// The store's error: some may have been applied, and all of them may be applied again.
-    pub(crate) async fn apply(&self, messages: &[&CapturedTask]) -> Result<(), StoreError> {
+    pub(crate) async fn apply(&self, messages: &[&CapturedTask]) -> Result<Vec<String>, StoreError> {
         if !self.enabled {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let mut authentic = Vec::with_capacity(messages.len());
         for message in messages {
@@ -263,8 +146,8 @@ impl MessageTasks {
         Ok(say.has_say && !say.is_canceled)
     }
 
-    /// Applies reports and cancellations.
-    async fn change(&self, messages: &[&CapturedTask]) -> Result<(), StoreError> {
+    /// Applies reports and cancellations. Returns the ids of those that are to come again.
+    async fn change(&self, messages: &[&CapturedTask]) -> Result<Vec<String>, StoreError> {
         let ids: HashSet<&str> = messages
             .iter()
             .filter(|captured| captured.message.kind != TaskMessageKind::Assign)
@@ -276,6 +159,15 @@ impl MessageTasks {
                 tasks.insert(task_id, task);
             }
         }
+        let now = Now::read().time;
+        let is_early = |captured: &CapturedTask| {
+            captured.message.kind != TaskMessageKind::Assign
+                && !tasks.contains_key(captured.message.task_id.as_str())
+                && captured.may_be_early(now)
+                && self.early.lock().take(Instant::now())
+        };
+        let early = messages.iter().filter(|captured| is_early(captured));
+        let early: Vec<String> = early.map(|captured| captured.message_id().to_owned()).collect();
         let changes: Vec<(String, TaskChange)> = messages
             .iter()
             .filter_map(|captured| {
@@ -284,97 +176,14 @@ impl MessageTasks {
             })
             .collect();
         if changes.is_empty() {
-            return Ok(());
+            return Ok(early);
         }
-        let outcomes = self.store.change_tasks(&changes, Now::read().time).await?;
+        let outcomes = self.store.change_tasks(&changes, now).await?;
         for outcome in outcomes {
             if let TaskChanged::Changed(task, events) = outcome {
                 self.notices.changed(&task, &events).await;
             }
         }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RECEIVED: Timestamp = Timestamp::from_micros(1_771_660_800_000_000);
-
-    fn captured(members: &str) -> Option<Box<CapturedTask>> {
-        let body = format!(r#"{{"message_id":"m1","from_account_id":" acct_b ","to_account_id":"acct_a",{members}}}"#);
-        CapturedTask::read(&Envelope::decode(body).unwrap(), RECEIVED)
-    }
-
-    fn task() -> Task {
-        let assign = captured(r#""payload":{"type":"task.assign","task_id":"t1","text":"x"}"#).unwrap();
-        let now = Now::read().time;
-        assigned(&assign.message, "acct_a", "acct_b", "m0", "thread", now)
-    }
-
-    #[test]
-    fn only_direct_messages_about_tasks_count() {
-        assert!(captured(r#""payload":{"type":"task.progress","task_id":"t1","text":"x"}"#).is_some());
-        for members in [
-            r#""payload":{"type":"task.progress","text":"x"}"#,
-            r#""payload":"task.progress""#,
-            r#""kind":"request","payload":{"type":"task.progress","task_id":"t1","text":"x"}"#,
-            r#""to_account_id":"a b","payload":{"type":"task.progress","task_id":"t1","text":"x"}"#,
-        ] {
-            assert!(captured(members).is_none(), "{members}");
-        }
-    }
-
-    #[test]
-    fn a_message_that_had_expired_does_not_count() {
-        let sent = |members: &str| {
-            let payload = r#""payload":{"type":"task.assign","task_id":"t1","text":"x"}"#;
-            captured(&format!("{members},{payload}"))
-        };
-        for (members, counts) in [
-            (r#""sent_at":"2026-02-21T07:59:00Z""#, true),
-            (r#""sent_at":"2026-02-21T07:59:00Z","ttl_ms":59000"#, true),
-            (r#""sent_at":"2026-02-21T07:59:00Z","ttl_ms":58000"#, false),
-            (
-                r#""sent_at":"2026-02-21T07:59:00Z","expires_at":"2026-02-21T07:59:30Z""#,
-                false,
-            ),
-            (r#""expires_at":"2026-02-21T08:00:00Z""#, true),
-            (r#""sent_at":"now","ttl_ms":1"#, true),
-        ] {
-            assert_eq!(sent(members).is_some(), counts, "{members}");
-        }
-        let old = sent(r#""sent_at":"2026-02-11T07:59:00Z""#).unwrap();
-        assert!(old.is_older_than(10) && !old.is_older_than(11));
-        assert!(!sent(r#""sent_at":"now""#).unwrap().is_older_than(1));
-    }
-
-    #[test]
-    fn reports_count_from_the_worker_and_cancellations_from_the_coordinator() {
-        let progress = captured(r#""payload":{"type":"task.progress","task_id":"t1","text":"x"}"#).unwrap();
-        let cancel = captured(r#""payload":{"type":"task.cancel","task_id":"t1","text":""}"#).unwrap();
-        let mut task = task();
-        assert!(matches!(
-            progress.change(&task),
-            Some(TaskChange::Reported { account_id, .. }) if account_id == "acct_b"
-        ));
-        assert_eq!(cancel.change(&task), None, "its sender is the worker");
-        task.coordinator_account_id = "acct_b".into();
-        assert!(matches!(
-            cancel.change(&task),
-            Some(TaskChange::Cancel { reason: None, .. })
-        ));
-        task.target = TaskTarget::Account("acct_c".into());
-        assert_eq!(progress.change(&task), None, "its sender does something else");
-        task.target = TaskTarget::Capability("build".into());
-        task.worker_account_id = Some("acct_b".into());
-        assert!(progress.change(&task).is_some());
-        task.finish_id = Some("m1".into());
-        assert_eq!(
-            progress.change(&task),
-            None,
-            "the copy of what the worker has reported itself"
-        );
+        Ok(early)
     }
 }
