@@ -42,9 +42,10 @@ impl OwnServer {
         let OwnBroker {
             host, mut websocket, ..
         } = own;
-        let secure = SecureFiles::of(data_dir, own.mode, config.authority.as_ref())?;
+        SecureFiles::check(data_dir, own.mode, config)?;
         let program = locate::find(own.program.as_deref(), &mut *note).await?;
         let port = choose_ports(&host, own.port, websocket.as_mut())?;
+        let secure = SecureFiles::of(data_dir, own.mode, config.authority.as_ref())?;
         if let Some(websocket) = &websocket {
             websocket.lost_origins(&program.version).into_iter().for_each(note);
         }

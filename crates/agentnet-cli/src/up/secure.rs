@@ -17,7 +17,8 @@ use agentnet_keys::MemberIdentity;
 use agentnet_protocol::permissions::{Grant, Role};
 use agentnet_protocol::subject::REGISTRY_ACCOUNT_PREFIX;
 use agentnet_registry::{
-    Authority, BrokerUser, LocalMember, LocalMemberError, OperatorMode, RegistryHandle, write_users_file,
+    Authority, BrokerUser, LocalMember, LocalMemberError, OperatorMode, RegistryConfig, RegistryHandle,
+    write_users_file,
 };
 
 use super::lock::LockedDataDir;
@@ -71,15 +72,7 @@ impl SecureFiles {
     /// Reads or makes the keys of a server in operator mode, where it is to be in it, or was before and nothing else is said.
     fn with_keys(mut self, authority: Option<&Authority>) -> Result<Self, Failure> {
         let is_jwt = match authority {
-            Some(Authority::Jwt(_)) => true,
-            Some(Authority::Callout(_)) => {
-                return Err(
-                    Failure::refused("`agentnet up` runs its own server, which asks nobody about its clients").hint(
-                        "leave --authority out; for a server of yours: agentnet secure export --authority callout",
-                    ),
-                );
-            }
-            Some(_) => false,
+            Some(authority) => matches!(authority, Authority::Jwt(_)),
             None => self.dir.join("account.nk").exists(),
         };
         if is_jwt {
@@ -88,10 +81,26 @@ impl SecureFiles {
         Ok(self)
     }
 
-    /// The files of a data directory for this mode; `None` in token mode.
+    /// Refuses settings that do not go together, before anything is made or looked for.
     ///
     /// # Errors
-    /// The network was in secure mode and must not leave it by accident, or its files cannot be used.
+    /// The network was in secure mode and must not leave it by accident, or the authority or the server id does not fit.
+    pub(crate) fn check(data_dir: &LockedDataDir, mode: Mode, config: &RegistryConfig) -> Result<(), Failure> {
+        match mode {
+            Mode::Secure => {
+                // For its refusal; the user itself is made with the registry's key.
+                registry_user("", &registry_account(&config.server_id))?;
+            }
+            Mode::Token if Self::new(data_dir.path()).dir.exists() => return Err(was_secure(data_dir.path())),
+            Mode::Token | Mode::TokenAgain => {}
+        }
+        check_authority(mode, config.authority.as_ref())
+    }
+
+    /// The files of a data directory for this mode, which was checked; `None` in token mode.
+    ///
+    /// # Errors
+    /// The files cannot be made, read or moved.
     pub(crate) fn of(
         data_dir: &LockedDataDir,
         mode: Mode,
@@ -109,7 +118,6 @@ impl SecureFiles {
                 files.make_directory().map_err(|error| unusable(&files.dir, &error))?;
                 files.with_keys(authority).map(Some)
             }
-            Mode::Token if is_on => Err(was_secure(data_dir.path())),
             Mode::TokenAgain if is_on => {
                 // Commands must not find an operator of a network that knows none.
                 rename(&files.dir, &off)?;
@@ -127,26 +135,14 @@ impl SecureFiles {
     /// Makes the registry's identity, and the users that the server starts with: the registry alone. It writes the others before
     /// it is ready.
     pub(crate) fn prepare(&self, server_id: &str, url: String) -> Result<(), Failure> {
-        let account_id = format!("{REGISTRY_ACCOUNT_PREFIX}{server_id}");
+        let account_id = registry_account(server_id);
         let known = MemberIdentity::load(&self.registry).map_err(key_failure)?;
         let role = Role::Registry.as_str().to_owned();
         let mut identity =
             known.unwrap_or_else(|| MemberIdentity::generate(Vec::new(), String::new(), "registry".to_owned(), role));
         // The seed stays, whatever the server id and the port are now.
         (identity.urls, identity.account_id) = (vec![url], account_id);
-        let user = BrokerUser::new(
-            &identity.nkey().public(),
-            &Grant {
-                role: Role::Registry,
-                account_id: &identity.account_id,
-                capabilities: &[],
-                may_send_to: None,
-            },
-        );
-        let user = user.map_err(|error| {
-            Failure::refused(format!("the server id cannot be part of a credential: {error}"))
-                .hint("give --server-id a name of A-Z a-z 0-9 _ -")
-        })?;
+        let user = registry_user(&identity.nkey().public(), &identity.account_id)?;
         identity.replace(&self.registry).map_err(key_failure)?;
         if self.keys.is_none() {
             write_users_file(&self.users, &[user]).map_err(|error| unusable(&self.users, &error))?;
@@ -248,6 +244,37 @@ fn no_operator(error: LocalMemberError) -> Failure {
 
 fn unusable(path: &Path, error: &io::Error) -> Failure {
     Failure::error(format!("{} cannot be used: {error}", path.display()))
+}
+
+fn registry_account(server_id: &str) -> String {
+    format!("{REGISTRY_ACCOUNT_PREFIX}{server_id}")
+}
+
+/// The registry as a user of the server.
+fn registry_user(nkey: &str, account_id: &str) -> Result<BrokerUser, Failure> {
+    let grant = Grant {
+        role: Role::Registry,
+        account_id,
+        capabilities: &[],
+        may_send_to: None,
+    };
+    BrokerUser::new(nkey, &grant).map_err(|error| {
+        Failure::refused(format!("the server id cannot be part of a credential: {error}"))
+            .hint("give --server-id a name of A-Z a-z 0-9 _ -")
+    })
+}
+
+/// Refuses an authority that the own server cannot have, before anything is made.
+fn check_authority(mode: Mode, authority: Option<&Authority>) -> Result<(), Failure> {
+    match (mode, authority) {
+        (Mode::Secure, Some(Authority::Callout(_))) => Err(Failure::refused(
+            "`agentnet up` runs a nats-server of its own, which does not use authorization callouts",
+        )
+        .hint("leave --authority out; for a server of yours: agentnet secure export --authority callout")),
+        (Mode::Secure, _) | (_, None) => Ok(()),
+        (_, Some(_)) => Err(Failure::refused("--authority is for a network in secure mode")
+            .hint("start it with --secure, or leave --authority out")),
+    }
 }
 
 fn was_secure(data_dir: &Path) -> Failure {

@@ -114,11 +114,15 @@ async fn settings_that_do_not_go_together_are_refused() {
         ("up --secure --dev-auth", "does not work with --secure yet"),
         ("up --secure --no-secure", "cannot be used with"),
         ("up --secure --server-id a.b", "--server-id"),
+        ("up --secure --authority callout", "authorization callouts"),
+        ("up --authority jwt", "start it with --secure"),
     ] {
         let mut command = binary();
         command
             .env("AGENTNET_DATA_DIR", folder.path())
             .args(words.split_whitespace());
         run(command).await.fails(2, &[told]);
+        // Or the next start without --secure would be refused.
+        assert!(!folder.path().join("secure").exists(), "{words}");
     }
 }
