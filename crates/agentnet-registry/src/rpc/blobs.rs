@@ -145,7 +145,7 @@ async fn begin(ctx: &Context, blobs: &Blobs, caller: &str, call: &Call) -> Resul
 /// Adds a piece; one that is there already changes nothing.
 async fn add(ctx: &Context, blobs: &Blobs, blob: Blob, chunk: i64, piece: Bytes) -> Result<Blob, RpcError> {
     if chunk != blob.chunks {
-        return match chunk + 1 == blob.chunks {
+        return match chunk.checked_add(1) == Some(blob.chunks) {
             true => Ok(blob),
             false => Err(refused(code::ORDER, format_args!("piece {} is next", blob.chunks))),
         };
@@ -322,11 +322,9 @@ pub(super) async fn get(ctx: &Arc<Context>, request: BlobGetRequest, call: &Call
     let piece = blobs.bucket.read(found.object(), after).await.map_err(unavailable)?;
     let (next, data) = match (piece, &found) {
         (Some(piece), _) => piece,
-        // The bucket lets its objects expire, or somebody has emptied it.
-        (None, Readable::Kept(blob)) if after == 0 && blob.chunks > 0 => {
-            blobs.store.delete_blob(&blob.blob_id).await.map_err(store_failed)?;
-            return Err(RpcError::NOT_FOUND);
-        }
+        // The sweep forgets what has expired. Here the record stays: the bucket may be that of another NATS account, as after a
+        // change of the authority, and come back with it.
+        (None, Readable::Kept(blob)) if after == 0 && blob.chunks > 0 => return Err(RpcError::NOT_FOUND),
         (None, _) => (after, Bytes::new()),
     };
     Ok(BlobGetReply {

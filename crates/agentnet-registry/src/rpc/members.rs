@@ -294,7 +294,9 @@ fn change_of(request: MemberGrantRequest) -> MemberGrant {
 fn check_change(ctx: &Context, member: &Member, change: &MemberGrant) -> Result<(), RpcError> {
     let added = change.capabilities_add.iter();
     let added = added.filter(|name| !member.capabilities.contains(name));
-    let capabilities: Vec<String> = member.capabilities.iter().chain(added).cloned().collect();
+    let held = member.capabilities.iter().chain(added);
+    let held = held.filter(|name| !change.capabilities_remove.contains(name));
+    let capabilities: Vec<String> = held.cloned().collect();
     let grant = Grant {
         role: member.role.parse().map_err(|_| RpcError::NOT_FOUND)?,
         account_id: &member.account_id,
