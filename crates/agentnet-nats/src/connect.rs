@@ -22,6 +22,10 @@ const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// A server of a `tls://` URL that has sent nothing for this time may be one that waits for the TLS handshake.
 const TLS_FIRST_AFTER: Duration = Duration::from_millis(300);
 
+/// When a member that was refused tries once more. A server that reads its users again refuses every client that has not sent its
+/// credentials yet.
+const REFUSED_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
 /// What every connection has in common: credentials and inbox prefix of the URL, the timeout of one attempt, and reconnection
 /// without end. The server lists the connection under `name`.
 #[must_use]
@@ -47,11 +51,22 @@ pub fn options(url: &NatsUrl, name: &str) -> ConnectOptions {
 }
 
 /// Connects by the options that `options` makes. Where the URL asks for TLS, the handshake comes behind the server's first word,
-/// as servers have it by default; one that says nothing, or nothing that is understood, is met with the handshake first.
+/// as servers have it by default; one that says nothing, or nothing that is understood, is met with the handshake first. A member
+/// that is refused tries once more after a tenth of a second: the server may have read its users again just then.
 ///
 /// # Errors
 /// What the client says.
 pub async fn dial(url: &NatsUrl, options: impl Fn() -> ConnectOptions) -> Result<Client, async_nats::ConnectError> {
+    match dial_once(url, &options).await {
+        Err(error) if is_refusal(&error) && url.member().is_some() => {
+            tokio::time::sleep(REFUSED_AGAIN_AFTER).await;
+            dial_once(url, &options).await
+        }
+        outcome => outcome,
+    }
+}
+
+async fn dial_once(url: &NatsUrl, options: &impl Fn() -> ConnectOptions) -> Result<Client, async_nats::ConnectError> {
     let servers = || url.servers().to_vec();
     let mut plain = pin!(options().connect(servers()));
     if !url.is_tls() {

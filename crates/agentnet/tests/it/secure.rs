@@ -4,6 +4,7 @@ mod attacks;
 mod authorities;
 mod blobs;
 mod history;
+mod lost_blobs;
 mod members;
 mod network;
 mod policy;

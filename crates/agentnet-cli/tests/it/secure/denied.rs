@@ -1,10 +1,9 @@
 //! What an agent may not do.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use agentnet_nats::NatsUrl;
-use agentnet_testkit::eventually;
+use agentnet_testkit::eventually_true;
 use async_nats::{Event, ServerError};
 use parking_lot::Mutex;
 
@@ -145,15 +144,25 @@ async fn the_server_refuses_subjects_of_others() {
         held.push(client.subscribe(subject.clone()).await.unwrap());
     }
     client.flush().await.unwrap();
-    let all = async || {
-        let texts = refused.lock().join("\n");
-        let missing = publish.iter().chain(&subscribe).find(|subject| {
-            let quoted = format!("\"{subject}\"");
-            !texts.contains(&quoted)
-        });
-        missing.map_or(Ok(()), |subject| Err(format!("{subject} is not in {texts}")))
+    // The server answers in order: behind its refusal of the last one comes none of the others.
+    client.publish("registry.last", "x".into()).await.unwrap();
+    client.flush().await.unwrap();
+    let last_is_refused = async || {
+        refused
+            .lock()
+            .iter()
+            .any(|text: &String| text.contains("\"registry.last\""))
     };
-    eventually(WAIT_TIMEOUT, all).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(refused.lock().len(), publish.len() + subscribe.len());
+    eventually_true(WAIT_TIMEOUT, "the last one is refused", last_is_refused)
+        .await
+        .unwrap();
+    let texts = refused.lock().clone();
+    for subject in publish.iter().chain(&subscribe) {
+        let quoted = format!("\"{subject}\"");
+        assert!(
+            texts.iter().any(|text| text.contains(&quoted)),
+            "{subject} is not in {texts:?}"
+        );
+    }
+    assert_eq!(texts.len(), publish.len() + subscribe.len() + 1, "{texts:?}");
 }

@@ -226,14 +226,8 @@ impl Member {
 
     pub(crate) async fn registry(&self) -> RegistryClient {
         // The server may not have read the users yet.
-        let start = std::time::Instant::now();
-        loop {
-            match Connection::open(&self.url, "test").await {
-                Ok(connection) => return RegistryClient::on(&connection).with_timeout(DEADLINE),
-                Err(error) if start.elapsed() > DEADLINE => panic!("{error}"),
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        }
+        let connection = eventually(DEADLINE, async || Connection::open(&self.url, "test").await);
+        RegistryClient::on(&connection.await.unwrap()).with_timeout(DEADLINE)
     }
 
     /// A client without code of ours, and what the server refuses it.
